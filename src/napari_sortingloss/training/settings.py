@@ -1,0 +1,174 @@
+"""The settings that every training job has, whatever it trains; imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from napari_sortingloss.settings import Setting, Settings
+from napari_sortingloss.training.curves import Curve
+
+
+@dataclass(frozen=True)
+class TrainSettings(Settings):
+    """What every training job needs to know; the settings of a task inherit from it and add their own fields.
+
+    A subclass sets `task` to the task's name and `curves` to the figures worth drawing; both are known without
+    loading the task, so that a window can show a form and a running curve without loading torch.
+    """
+
+    task: ClassVar[str] = ""
+
+    encoder: Annotated[
+        Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"],
+        Setting(
+            help="The network that learns to see.",
+            when="A deeper one needs more memory, time and volumes; ResNet-18 is right for a few dozen volumes.",
+        ),
+    ] = "resnet18"
+    steps: Annotated[
+        int,
+        Setting(
+            help="How many batches to train on.",
+            when="More is better until the validation curve is flat.",
+            low=1,
+            high=10_000_000,
+            step=500,
+        ),
+    ] = 1000
+    size: Annotated[
+        int,
+        Setting(
+            help="The side of the square each slice is resized to.",
+            when="Raise it when what matters is too small to see at this size.",
+            unit="px",
+            low=16,
+            high=2048,
+            step=16,
+            more=True,
+        ),
+    ] = 112
+    volumes: Annotated[
+        tuple[str, ...],
+        Setting(help="The volumes to train on, by name or pattern (fish_*); all when empty.", hidden=True),
+    ] = ()
+    validate: Annotated[
+        tuple[str, ...],
+        Setting(
+            help="The volumes kept out of training to measure on, by name or pattern (fish_*).",
+            hidden=True,
+        ),
+    ] = ()
+    learning_rate: Annotated[
+        float,
+        Setting(
+            help="How far each step moves the weights.",
+            when="Lower it when the loss jumps about or turns into 'not a number'.",
+            low=1e-8,
+            high=10.0,
+            step=1e-4,
+            more=True,
+        ),
+    ] = 3e-4
+    augment: Annotated[
+        Literal["normal", "tough", "none"],
+        Setting(
+            help="How strongly each slice is altered before the network sees it.",
+            when="Choose tough for few volumes, none only to compare.",
+            label="Augmentation",
+            more=True,
+        ),
+    ] = "normal"
+    dropout: Annotated[
+        float,
+        Setting(
+            help="The share of feature maps switched off at random between the encoder's stages.",
+            when="Localisation needs more than 0.",
+            low=0.0,
+            high=0.9,
+            step=0.05,
+            more=True,
+        ),
+    ] = 0.1
+    validate_every: Annotated[
+        int,
+        Setting(
+            help="After how many steps to measure on the validation volumes.",
+            unit="steps",
+            low=1,
+            high=1_000_000,
+            step=50,
+            more=True,
+        ),
+    ] = 100
+    checkpoint_every: Annotated[
+        int,
+        Setting(
+            help="After how many steps to save a checkpoint; one is also saved about every minute.",
+            unit="steps",
+            low=1,
+            high=1_000_000,
+            step=50,
+            more=True,
+        ),
+    ] = 100
+    seed: Annotated[
+        int,
+        Setting(
+            help="The start of all random numbers; the same seed gives the same batches.",
+            low=0,
+            high=2**31 - 1,
+            more=True,
+        ),
+    ] = 0
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"],
+        Setting(help="What computes: the graphics card where there is one, or the processor.", more=True),
+    ] = "auto"
+    devices: Annotated[
+        int,
+        Setting(
+            help="How many graphics cards (or processes on the CPU) train together.",
+            low=1,
+            high=1024,
+            more=True,
+        ),
+    ] = 1
+    precision: Annotated[
+        Literal["auto", "32", "bf16"],
+        Setting(
+            help="The number format of the computation; auto takes bfloat16 where the machine gains from it.",
+            when="Choose 32 to rule rounding out as a cause.",
+            more=True,
+        ),
+    ] = "auto"
+    threads: Annotated[
+        int,
+        Setting(
+            help="How many processor cores compute; 0 for all (in napari: all but one).",
+            when="Lower it when the computer must stay free for other work.",
+            low=0,
+            high=1024,
+            more=True,
+        ),
+    ] = 0
+    workers: Annotated[
+        int,
+        Setting(
+            help="How many threads read and augment slices; 0 to choose by the machine.",
+            when="Raise it when the network waits for data.",
+            low=0,
+            high=256,
+            more=True,
+        ),
+    ] = 0
+
+    def curves(self) -> tuple[Curve, ...]:
+        """Return the figures worth drawing, in order; exactly one is the main one.
+
+        Returns
+        -------
+        tuple of Curve
+            For the base class the loss alone.
+        """
+        return (Curve("loss", "loss", main=True),)
