@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cyclopts import App, CycloptsError
 
@@ -56,7 +56,8 @@ def run(argv: Sequence[str] | None = None) -> int:
 
 def build(arguments: Sequence[str] = ()) -> App:
     """Assemble the command line; `arguments` tell which pretext task's options ``pretrain`` has."""
-    from napari_sortingloss.pretext import OrderSettings, settings_for
+    from napari_sortingloss.pretext import TASKS, settings_for
+    from napari_sortingloss.pretext.order_settings import OrderSettings
     from napari_sortingloss.study import AddSettings, ExportSettings
 
     app = App(name="napari-sortingloss", help=ABOUT, version=__version__)
@@ -105,7 +106,9 @@ def build(arguments: Sequence[str] = ()) -> App:
             report(summaries.contents(opened), as_json=json, summary=summaries.listing)
         return DONE
 
-    def pretrain(study: Path, *, resume: str | None = None, json: bool = False, **values: Any) -> int:
+    def pretrain(
+        study: Path, *, task: str = "sorting", resume: str | None = None, json: bool = False, **values: Any
+    ) -> int:
         from napari_sortingloss.pretext.pretrain import pretrain as job
         from napari_sortingloss.study import Study
 
@@ -170,6 +173,7 @@ def build(arguments: Sequence[str] = ()) -> App:
             "Pre-train an encoder on the unlabelled slices; killed or stopped runs go on with --resume.",
             [
                 STUDY,
+                option("task", Literal[tuple(TASKS)], "sorting", "The self-supervised task; it decides which options there are."),
                 *pretrain_options,
                 option("resume", str | None, None, "Go on with this run; its settings are taken over."),
                 JSON,
