@@ -1,0 +1,68 @@
+"""Encoders and segmentation networks; this page of facts about them loads no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from napari_sortingloss.errors import BadSetting
+
+
+@dataclass(frozen=True)
+class EncoderInfo:
+    """What there is to know about an encoder before it is built.
+
+    Attributes
+    ----------
+    name : str
+        The name in settings and weight files.
+    title : str
+        The name a person reads.
+    parameters : float
+        Millions of weights, 2D with one channel.
+    activation_bytes : float
+        Bytes kept for the backward pass in float32, for each pixel of an input slice; half in bfloat16.
+    """
+
+    name: str
+    title: str
+    parameters: float
+    activation_bytes: float
+
+    def activations_mib(self, size: int) -> float:
+        """Return the MiB that training keeps for one slice of `size` x `size` pixels in float32."""
+        return self.activation_bytes * size**2 / 2**20
+
+    @property
+    def weights_mib(self) -> float:
+        """The MiB that the weights, their gradients and Adam's two moments take in float32."""
+        return self.parameters * 1e6 * 16 / 2**20
+
+
+ENCODERS: tuple[EncoderInfo, ...] = (
+    EncoderInfo("resnet18", "ResNet-18", 11.17, 443.0),
+    EncoderInfo("resnet34", "ResNet-34", 21.28, 647.0),
+    EncoderInfo("resnet50", "ResNet-50", 23.50, 1744.0),
+    EncoderInfo("resnet101", "ResNet-101", 42.49, 2577.0),
+    EncoderInfo("resnet152", "ResNet-152", 58.14, 3600.0),
+)
+
+
+def encoder_info(name: str) -> EncoderInfo:
+    """Return the facts about an encoder.
+
+    Raises
+    ------
+    BadSetting
+        If there is no encoder of that name.
+    """
+    for info in ENCODERS:
+        if info.name == name:
+            return info
+    raise BadSetting(
+        f"Cannot build the encoder '{name}'",
+        "there is none of that name",
+        "choose " + " or ".join(info.name for info in ENCODERS),
+    )
+
+
+__all__ = ["ENCODERS", "EncoderInfo", "encoder_info"]

@@ -1,0 +1,207 @@
+"""Weights in files: safetensors with the input the network expects, written atomically, read without running code."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+import safetensors.torch
+from torch import Tensor, nn
+
+from napari_sortingloss.errors import BadInput, UserError, readable_os_errors
+from napari_sortingloss.networks.encoders import Encoder, build_encoder, load_parts
+
+KEY = "napari_sortingloss"
+"""The name of the entry in the file's metadata that holds the `InputSpec`."""
+
+_TODO = "choose an encoder.safetensors or model.safetensors of a run"
+
+_KINDS: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float)}
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a network expects to be given.
+
+    Attributes
+    ----------
+    encoder : str
+        Name of the encoder, one of ``ENCODERS``.
+    size : int
+        Side of the square slice in pixels it was trained on.
+    axis : str
+        The ordering axes of the volumes it was trained on, e.g. ``"z"`` or ``"xz"``.
+    dims : {2, 3}
+    in_channels : int
+    dropout : float
+        Dropout between the stages.
+    mean, std : float
+        What is subtracted from grey values in [0, 1], and by what the difference is divided.
+    windows : dict of str to (float, float)
+        For each training volume the intensity window that became [0, 255], in its own units.
+    """
+
+    encoder: str
+    size: int
+    axis: str = "z"
+    dims: int = 2
+    in_channels: int = 1
+    dropout: float = 0.0
+    mean: float = 0.0
+    std: float = 1.0
+    windows: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-ready dictionary."""
+        return {**asdict(self), "windows": {name: list(window) for name, window in self.windows.items()}}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Rebuild from `to_json`; fields of a newer version are dropped.
+
+        Raises
+        ------
+        ValueError
+            If a value is missing or of the wrong kind.
+        """
+        known = {f.name: values[f.name] for f in fields(cls) if f.name in values}
+        try:
+            known["windows"] = {
+                str(k): (float(a), float(b)) for k, (a, b) in dict(known.get("windows", {})).items()
+            }
+            spec = cls(**known)
+        except (TypeError, ValueError) as error:
+            raise ValueError(str(error)) from error
+        for f in fields(cls):
+            value = getattr(spec, f.name)
+            if not isinstance(value, _KINDS.get(str(f.type), dict)) or isinstance(value, bool):
+                raise ValueError(f"'{f.name}' is {value!r}")
+        return spec
+
+
+def save_weights(path: Path, module: nn.Module, spec: InputSpec) -> None:
+    """Write the weights of a network so that the file is either complete or not there.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write or replace, ``.safetensors``.
+    module : torch.nn.Module
+        An `Encoder`, or a network with one as its ``encoder``.
+    spec : InputSpec
+        What it expects to be given.
+
+    Raises
+    ------
+    UserError
+        If the disk is full or the place cannot be written to.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    data = safetensors.torch.save(tensors, metadata={"format": "pt", KEY: json.dumps(spec.to_json())})
+    part = path.with_name(f".{path.name}.part-{uuid.uuid4().hex}")
+    with readable_os_errors(f"Cannot save the weights '{path.name}'"):
+        try:
+            with part.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def load_weights(path: Path) -> tuple[dict[str, Tensor], InputSpec]:
+    """Read weights and the input they expect.
+
+    Parameters
+    ----------
+    path : Path
+        A file written by `save_weights`.
+
+    Returns
+    -------
+    state : dict of str to Tensor
+        On the CPU.
+    spec : InputSpec
+
+    Raises
+    ------
+    BadInput
+        If the file is missing, damaged or not one of ours. Nothing in it is ever run.
+    UserError
+        If it cannot be read.
+    """
+    what = f"Cannot load the weights '{path.name}'"
+    if not path.is_file():
+        raise BadInput(what, "there is no such file", _TODO)
+    with readable_os_errors(what):
+        data = path.read_bytes()
+    text = _metadata(data, what).get(KEY)
+    if text is None:
+        raise BadInput(what, "it does not say what input the network expects", _TODO)
+    try:
+        spec = InputSpec.from_json(json.loads(text))
+    except (ValueError, AttributeError) as error:
+        raise BadInput(what, f"its description of the input is damaged ({error})", _TODO) from error
+    try:
+        return safetensors.torch.load(data), spec
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise BadInput(what, f"its tensors are damaged ({error})", _TODO) from error
+
+
+def load_encoder(path: Path) -> tuple[Encoder, InputSpec]:
+    """Rebuild a trained encoder from its file, or from the file of a network that holds one.
+
+    Parameters
+    ----------
+    path : Path
+        A file written by `save_weights`.
+
+    Returns
+    -------
+    encoder : Encoder
+        On the CPU, in training mode as when freshly built.
+    spec : InputSpec
+
+    Raises
+    ------
+    BadInput
+        As `load_weights`, or if the weights do not fit the encoder that the file names.
+    """
+    state, spec = load_weights(path)
+    what = f"Cannot load the weights '{path.name}'"
+    prefix = "encoder."
+    inner = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    try:
+        encoder = build_encoder(
+            spec.encoder, dropout=spec.dropout, dims=spec.dims, in_channels=spec.in_channels
+        )
+        load_parts(encoder, inner or state)
+    except UserError as error:
+        raise BadInput(what, error.why, _TODO) from error
+    return encoder, spec
+
+
+def _metadata(data: bytes, what: str) -> dict[str, str]:
+    """Return the metadata of a safetensors file after checking that it is one and complete."""
+    if data[:2] == b"PK" or data[:2] == b"\x80\x02":
+        raise BadInput(what, "it is a PyTorch file, which could run code on this computer when opened", _TODO)
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or data[8:9] != b"{":
+        raise BadInput(what, "it is not a safetensors file", _TODO)
+    if len(data) < 8 + length:
+        raise BadInput(what, "the file is cut off", "copy it again, or choose another run")
+    try:
+        header = json.loads(data[8 : 8 + length])
+        metadata = dict(header.pop("__metadata__", {}))
+        end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise BadInput(what, "it is not a safetensors file", _TODO) from error
+    if len(data) < 8 + length + end:
+        raise BadInput(what, "the file is cut off", "copy it again, or choose another run")
+    return metadata

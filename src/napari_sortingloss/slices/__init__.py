@@ -1,0 +1,13 @@
+"""2D slices of a volume: drawing, fitting to a square, augmenting, feeding; importing this loads no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+AugmentLevel = Literal["none", "normal", "tough"]
+"""How strongly a slice is changed before the network sees it (see `napari_sortingloss.slices.augment`)."""
+
+Weighting = Literal["uniform", "centred"]
+"""How slices are drawn along the ordering axis (see `napari_sortingloss.slices.drawing`)."""
+
+__all__ = ["AugmentLevel", "Weighting"]
