@@ -1,0 +1,270 @@
+"""The inputs of a form: one small adapter a type, each with value(), set_value() and changed."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from psygnal import Signal
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtGui import QValidator
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLineEdit,
+    QSpinBox,
+    QToolButton,
+    QWidget,
+)
+
+from napari_sortingloss.errors import BadSetting
+from napari_sortingloss.settings import Field
+
+INT_LIMIT = 2**31 - 1
+AUTO = "automatic"
+
+
+class FieldEdit:
+    """Value in, value out, one change signal; `widget` is what a layout takes."""
+
+    changed = Signal()
+    widget: QWidget
+
+    def value(self) -> Any:
+        """Return what is shown."""
+        raise NotImplementedError
+
+    def set_value(self, value: Any) -> None:
+        """Show a value."""
+        raise NotImplementedError
+
+    def _tell(self, *_: object) -> None:
+        self.changed.emit()
+
+
+class _NoScroll(QObject):
+    """Keeps the wheel from changing an input the person only scrolls past."""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        if event.type() == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():
+            event.ignore()
+            return True
+        return False
+
+
+def calm_wheel(widget: QWidget) -> None:
+    """Let the wheel scroll the panel unless the input has the focus."""
+    widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    widget.installEventFilter(_NoScroll(widget))
+
+
+class ShortFloatBox(QDoubleSpinBox):
+    """A spin box that writes 0.0003 and 25.4 alike without padding."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setDecimals(9)
+        self.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
+
+    def textFromValue(self, value: float) -> str:  # noqa: N802
+        """Write without padding."""
+        return f"{value:.6g}"
+
+    def valueFromText(self, text: str) -> float:  # noqa: N802
+        """Read 3e-4 as well."""
+        try:
+            return float(self._bare(text))
+        except ValueError:
+            return self.value()
+
+    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
+        """Let numbers be typed in any usual way."""
+        bare = self._bare(text)
+        try:
+            inside = self.minimum() <= float(bare) <= self.maximum()
+        except ValueError:
+            partial = not set(bare.lower()) - set("0123456789.+-e")
+            state = QValidator.State.Intermediate if partial else QValidator.State.Invalid
+            return state, text, position
+        state = QValidator.State.Acceptable if inside else QValidator.State.Intermediate
+        return state, text, position
+
+    def _bare(self, text: str) -> str:
+        return text.removesuffix(self.suffix()).strip().replace(",", ".")
+
+
+class _Number(FieldEdit):
+    """Whole and real numbers; an optional one shows "automatic" one step below its range."""
+
+    def __init__(self, field: Field) -> None:
+        whole = field.type is int
+        box = QSpinBox() if whole else ShortFloatBox()
+        low = field.about.low if field.about.low is not None else -INT_LIMIT
+        high = field.about.high if field.about.high is not None else INT_LIMIT
+        self._auto = field.optional
+        self._none: float = 0
+        if self._auto:
+            self._none = low - 1 if low > -INT_LIMIT else low
+            box.setSpecialValueText(AUTO)
+            low = self._none
+        cast = int if whole else float
+        box.setRange(cast(low), cast(high))
+        if field.about.step is not None:
+            box.setSingleStep(cast(field.about.step))
+            if not whole:
+                box.setStepType(QDoubleSpinBox.StepType.DefaultStepType)
+        if field.about.unit:
+            box.setSuffix(f" {field.about.unit}")
+        box.setKeyboardTracking(False)
+        calm_wheel(box)
+        box.valueChanged.connect(self._tell)
+        self.widget = self._box = box
+
+    def value(self) -> int | float | None:
+        value = self._box.value()
+        return None if self._auto and value == self._none else value
+
+    def set_value(self, value: Any) -> None:
+        self._box.setValue(self._none if value is None else value)
+
+
+class _Choice(FieldEdit):
+    def __init__(self, field: Field) -> None:
+        self._combo = QComboBox()
+        if field.optional:
+            self._combo.addItem(AUTO, None)
+        for choice in field.choices:
+            self._combo.addItem(str(choice), choice)
+        calm_wheel(self._combo)
+        self._combo.currentIndexChanged.connect(self._tell)
+        self.widget = self._combo
+
+    def value(self) -> Any:
+        return self._combo.currentData()
+
+    def set_value(self, value: Any) -> None:
+        index = self._combo.findData(value)
+        if index < 0:
+            raise BadSetting(f"Cannot show '{value}'", "it is not one of the choices", "choose another")
+        self._combo.setCurrentIndex(index)
+
+
+class _Flag(FieldEdit):
+    def __init__(self, field: Field) -> None:
+        self._box = QCheckBox()
+        self._box.toggled.connect(self._tell)
+        self.widget = self._box
+
+    def value(self) -> bool:
+        return self._box.isChecked()
+
+    def set_value(self, value: Any) -> None:
+        self._box.setChecked(bool(value))
+
+
+class _Text(FieldEdit):
+    def __init__(self, field: Field) -> None:
+        self._optional = field.optional
+        self._edit = QLineEdit()
+        self._edit.setPlaceholderText(AUTO if field.optional else "")
+        self._edit.textChanged.connect(self._tell)
+        self.widget = self._edit
+
+    def value(self) -> str | None:
+        text = self._edit.text().strip()
+        return None if self._optional and not text else text
+
+    def set_value(self, value: Any) -> None:
+        self._edit.setText("" if value is None else str(value))
+
+
+class _Tuple(FieldEdit):
+    """Comma-separated words or numbers, e.g. a voxel size."""
+
+    def __init__(self, field: Field) -> None:
+        inner = get_args(field.type)
+        self._cast: Any = inner[0] if inner and inner[0] in (int, float, str, Path) else str
+        self._fixed = len(inner) if inner and inner[-1] is not Ellipsis else 0
+        self._optional, self._label = field.optional, field.label
+        self._edit = QLineEdit()
+        self._edit.setPlaceholderText(AUTO if field.optional else "")
+        self._edit.textChanged.connect(self._tell)
+        self.widget = self._edit
+
+    def value(self) -> tuple[Any, ...] | None:
+        parts = [part for part in self._edit.text().replace(",", " ").split() if part]
+        if not parts and self._optional:
+            return None
+        try:
+            values = tuple(self._cast(part) for part in parts)
+        except ValueError as error:
+            raise BadSetting(
+                f"Cannot use '{self._edit.text()}' as {self._label.lower()}",
+                "it is not a list of numbers",
+                "separate numbers by spaces",
+            ) from error
+        if self._fixed and len(values) != self._fixed:
+            raise BadSetting(
+                f"Cannot use '{self._edit.text()}' as {self._label.lower()}",
+                f"it has {len(values)} values instead of {self._fixed}",
+                f"give {self._fixed} values",
+            )
+        if any(isinstance(v, float) and not math.isfinite(v) for v in values):
+            raise BadSetting(f"Cannot use '{self._edit.text()}'", "it is not finite", "give ordinary numbers")
+        return values
+
+    def set_value(self, value: Any) -> None:
+        shown = "" if value is None else " ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in value)
+        self._edit.setText(shown)
+
+
+class _PathEdit(FieldEdit):
+    def __init__(self, field: Field) -> None:
+        self._optional, self._label = field.optional, field.label
+        self._edit = QLineEdit()
+        self._edit.textChanged.connect(self._tell)
+        browse = QToolButton()
+        browse.setText("…")
+        browse.setToolTip("Choose a file")
+        browse.clicked.connect(self._browse)
+        row = QWidget()
+        layout = QHBoxLayout(row)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addWidget(self._edit, 1)
+        layout.addWidget(browse)
+        row.setFocusProxy(self._edit)
+        self.widget = row
+
+    def value(self) -> Path | None:
+        text = self._edit.text().strip()
+        if not text and not self._optional:
+            raise BadSetting(f"Cannot go on without '{self._label}'", "it is empty", "choose a file")
+        return Path(text) if text else None
+
+    def set_value(self, value: Any) -> None:
+        self._edit.setText("" if value is None else str(value))
+
+    def _browse(self) -> None:
+        chosen, _ = QFileDialog.getOpenFileName(self.widget, self._label, self._edit.text())
+        if chosen:
+            self._edit.setText(chosen)
+
+
+def edit_for(field: Field) -> FieldEdit:
+    """Return the input for a field of a settings class."""
+    if field.choices:
+        return _Choice(field)
+    if field.type is bool:
+        return _Flag(field)
+    if field.type in (int, float):
+        return _Number(field)
+    if field.type is Path:
+        return _PathEdit(field)
+    if field.type is tuple or get_origin(field.type) is tuple:
+        return _Tuple(field)
+    return _Text(field)

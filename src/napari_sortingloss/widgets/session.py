@@ -1,0 +1,274 @@
+"""What all dock widgets of one viewer share: the open study, the current volume, the jobs; it knows no widget.
+
+All methods are for the GUI thread. Whatever reads the disk runs in `Background` threads and is published by a signal.
+"""
+
+from __future__ import annotations
+
+import shutil
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+from qtpy.QtCore import QCoreApplication, QObject, QTimer
+
+from napari_sortingloss.widgets.background import Background
+from napari_sortingloss.widgets.jobs import JobRunner
+from napari_sortingloss.widgets.theme import unwrap
+
+if TYPE_CHECKING:
+    from napari_sortingloss.study import Study, VolumeRecord
+
+POLL_MS = 2000
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """A run as it was when the study folder was last looked at.
+
+    Attributes
+    ----------
+    id, kind, task, state : str
+        As of `napari_sortingloss.study.Run`.
+    created : str
+        ISO time.
+    path : Path
+    summary : mapping
+        ``Run.summary()``: step, steps and the last metrics.
+    """
+
+    id: str
+    kind: str
+    task: str
+    state: str
+    created: str
+    path: Path
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class VolumeState:
+    """What has been done with a volume, and what the newest order of its slices says about it.
+
+    Attributes
+    ----------
+    pretrained, localized, annotated, segmented : bool
+    flipped : bool
+        The newest `order` says that it is stored the other way round.
+    displacement, random_displacement : float or None
+        Of the newest order, in slices.
+    run : str
+        The run of that order.
+    """
+
+    pretrained: bool = False
+    localized: bool = False
+    annotated: bool = False
+    segmented: bool = False
+    flipped: bool = False
+    displacement: float | None = None
+    random_displacement: float | None = None
+    run: str = ""
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """One look at the study folder."""
+
+    volumes: dict[str, VolumeRecord]
+    states: dict[str, VolumeState]
+    runs: tuple[RunInfo, ...]
+    free: int
+
+
+class Session(QObject):
+    """The state that the stages of one viewer share. Get it with `session_of`.
+
+    Attributes
+    ----------
+    study : Study or None
+        The open study.
+    volumes : dict of str to VolumeRecord
+        Its volumes when the folder was last looked at (at most two seconds ago), in order.
+    states : dict of str to VolumeState
+        What has been done with them.
+    runs : tuple of RunInfo
+        Its runs, newest first.
+    free_bytes : int
+        Free space on its disk.
+    current_volume : str or None
+        The volume all stages follow.
+    jobs : JobRunner
+        The one job queue.
+    study_changed, volumes_changed, current_volume_changed, runs_changed, stage_requested : psygnal.Signal
+        ``study_changed(study or None)``, ``volumes_changed()``, ``current_volume_changed(name or None)``,
+        ``runs_changed()``; ``stage_requested("Pre-train")`` asks the Workbench or the window to show a stage.
+    failed : psygnal.Signal
+        ``failed(exception)``: looking at the folder failed.
+    """
+
+    study_changed = Signal(object)
+    volumes_changed = Signal()
+    current_volume_changed = Signal(object)
+    runs_changed = Signal()
+    stage_requested = Signal(str)
+    failed = Signal(object)
+
+    def __init__(self, viewer: Any = None) -> None:
+        super().__init__()
+        self._viewer = weakref.ref(unwrap(viewer)) if viewer is not None else (lambda: None)
+        self.study: Study | None = None
+        self.volumes: dict[str, VolumeRecord] = {}
+        self.states: dict[str, VolumeState] = {}
+        self.runs: tuple[RunInfo, ...] = ()
+        self.free_bytes = 0
+        self.current_volume: str | None = None
+        self.jobs = JobRunner(self)
+        self._background = Background(self, error=self.failed.emit)
+        self._timer = QTimer(self)
+        self._timer.setInterval(POLL_MS)
+        self._timer.timeout.connect(self.refresh)
+        self._windows: weakref.WeakSet[QObject] = weakref.WeakSet()
+        self.closed = False
+        app = QCoreApplication.instance()
+        if app is not None:
+            app.aboutToQuit.connect(self.shutdown)
+
+    @property
+    def viewer(self) -> Any:
+        """The viewer (not its public proxy), or None once it is gone."""
+        return self._viewer()
+
+    def open_path(self, path: Path, then: Callable[[], None] | None = None, *, create: bool = False) -> None:
+        """Open or create a study in a background thread; `failed` tells when that cannot be done.
+
+        Parameters
+        ----------
+        path : Path
+            The study folder.
+        then : callable or None
+            Called on the GUI thread once it is open.
+        create : bool
+            Make a new study there instead of opening one.
+        """
+        from napari_sortingloss.widgets import recent
+
+        def work() -> tuple[Study, _Picture]:
+            from napari_sortingloss.study import Study
+
+            study = Study.create(path) if create else Study.open(path)
+            recent.remember_study(study.path)
+            return study, look(study)
+
+        def done(found: tuple[Study, _Picture]) -> None:
+            self._set(*found)
+            if then is not None:
+                then()
+
+        self._background.run(work, done, topic="open")
+
+    def set_study(self, study: Study | None) -> None:
+        """Make an already open study the one of this session (None closes it); its volumes follow by signal."""
+        self._background.drop("open")
+        self._set(study, None)
+        self.refresh()
+
+    def set_current_volume(self, name: str | None) -> None:
+        """Choose the volume that all stages follow."""
+        if name != self.current_volume:
+            self.current_volume = name
+            self.current_volume_changed.emit(name)
+
+    def refresh(self) -> None:
+        """Look at the study folder in a background thread and tell what changed there, by whomever."""
+        study = self.study
+        if study is None or self.closed:
+            return
+        self._background.run(lambda: look(study), lambda picture: self._take(study, picture), topic="look")
+
+    def attach_window(self, window: QObject) -> None:
+        """End all jobs when this window goes."""
+        if window not in self._windows:
+            self._windows.add(window)
+            window.destroyed.connect(self.shutdown)
+
+    def shutdown(self, *_: object) -> None:
+        """Cancel all jobs, wait for the clean-up of the running one, and fall silent. Harmless when repeated."""
+        if self.closed:
+            return
+        self.closed = True
+        self._timer.stop()
+        self.jobs.shutdown()
+
+    def _set(self, study: Study | None, picture: _Picture | None) -> None:
+        self.study = study
+        self._background.drop("look")
+        if study is None:
+            self._timer.stop()
+        elif not self.closed:
+            self._timer.start()
+        empty = _Picture({}, {}, (), 0)
+        self._adopt(picture or empty)
+        self.current_volume = next(iter(self.volumes), None)
+        self.study_changed.emit(study)
+        self.volumes_changed.emit()
+        self.runs_changed.emit()
+        self.current_volume_changed.emit(self.current_volume)
+
+    def _adopt(self, picture: _Picture) -> None:
+        self.volumes, self.states = picture.volumes, picture.states
+        self.runs, self.free_bytes = picture.runs, picture.free
+
+    def _take(self, study: Study, picture: _Picture) -> None:
+        if study is not self.study:
+            return
+        volumes = (self.volumes, self.states) != (picture.volumes, picture.states)
+        runs = self.runs != picture.runs
+        self._adopt(picture)
+        if volumes:
+            self.volumes_changed.emit()
+        if runs:
+            self.runs_changed.emit()
+        if self.current_volume not in self.volumes:
+            self.set_current_volume(next(iter(self.volumes), None))
+
+
+def look(study: Study) -> _Picture:
+    """Read everything the stages show of a study folder. Not for the GUI thread."""
+    from napari_sortingloss.widgets.states import volume_states
+
+    volumes = dict(study.volumes)
+    runs = study.runs()
+    infos = tuple(
+        RunInfo(
+            id=run.id,
+            kind=run.kind,
+            task=run.task,
+            state=run.state(),
+            created=str(run.created),
+            path=run.path,
+            summary=run.summary(),
+        )
+        for run in runs
+    )
+    return _Picture(volumes, volume_states(study, volumes, runs), infos, shutil.disk_usage(study.path).free)
+
+
+_sessions: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
+
+
+def session_of(viewer: Any) -> Session:
+    """Return the session of a viewer, made when first asked for.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer, napari.components.ViewerModel or napari's public proxy of one
+    """
+    viewer = unwrap(viewer)
+    found = _sessions.get(viewer)
+    if found is None or found.closed:
+        found = _sessions[viewer] = Session(viewer)
+    return found

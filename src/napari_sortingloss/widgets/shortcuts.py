@@ -1,0 +1,107 @@
+"""The one place where keys are given to actions; the window's '?' list is made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QLabel, QVBoxLayout, QWidget
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """One key of one stage.
+
+    Attributes
+    ----------
+    id : str
+        ``"stage.action"``, e.g. ``"study.show"``.
+    keys : str
+        As `QKeySequence` reads them; they work while the stage has the focus.
+    what : str
+        What the key does, for the list.
+    """
+
+    id: str
+    keys: str
+    what: str
+
+    @property
+    def stage(self) -> str:
+        """The stage the key belongs to."""
+        return self.id.partition(".")[0]
+
+
+SHORTCUTS = (
+    Shortcut("any.help", "F1", "Show this list"),
+    Shortcut("any.primary", "Ctrl+Return", "The button at the bottom right"),
+    Shortcut("any.cancel", "Ctrl+.", "Cancel the running job"),
+    Shortcut("any.dismiss", "Escape", "Dismiss the message at the top"),
+    Shortcut("study.open", "Alt+O", "Open a study"),
+    Shortcut("study.new", "Alt+N", "Make a new study"),
+    Shortcut("study.add_files", "Alt+A", "Add volumes from files"),
+    Shortcut("study.add_folder", "Alt+D", "Add volumes from a folder"),
+    Shortcut("study.from_layer", "Alt+Y", "Add a volume from an open layer"),
+    Shortcut("study.show", "Return", "Show the selected volumes (in the table)"),
+    Shortcut("study.edit", "Alt+Return", "Axis, direction and voxel size of the selected volume"),
+    Shortcut("study.rename", "F2", "Rename the selected volume"),
+    Shortcut("study.remove", "Delete", "Remove the selected volumes from the study"),
+    Shortcut("study.export", "Alt+E", "Export the selected volume"),
+    Shortcut("study.flip", "Alt+R", "Flip a volume that looks upside down"),
+    Shortcut("pretrain.start", "Alt+S", "Start or stop"),
+    Shortcut("pretrain.pause", "Alt+U", "Pause or go on"),
+)
+
+_BY_ID = {shortcut.id: shortcut for shortcut in SHORTCUTS}
+
+
+def keys_of(shortcut_id: str) -> str:
+    """Return the keys of an action as the platform writes them, for tooltips."""
+    return QKeySequence(_BY_ID[shortcut_id].keys).toString(QKeySequence.SequenceFormat.NativeText)
+
+
+def bind(widget: QWidget, shortcut_id: str, action: Callable[[], object]) -> QShortcut:
+    """Let a key of the registry call `action` while `widget` or a child of it has the focus.
+
+    Raises
+    ------
+    KeyError
+        If the registry has no such action.
+    """
+    shortcut = QShortcut(QKeySequence(_BY_ID[shortcut_id].keys), widget)
+    shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+    shortcut.activated.connect(action)
+    shortcut.setObjectName(shortcut_id)
+    return shortcut
+
+
+class ShortcutList(QDialog):
+    """Lists the keys of a stage.
+
+    Parameters
+    ----------
+    stage : str
+        Its name in the registry, e.g. ``"study"``; keys of ``any`` are listed too.
+    parent : QWidget or None
+    """
+
+    def __init__(self, stage: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Keys")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(16)
+        shown = [s for s in SHORTCUTS if s.stage == stage] + [s for s in SHORTCUTS if s.stage == "any"]
+        for row, shortcut in enumerate(shown):
+            keys = QLabel(keys_of(shortcut.id))
+            keys.setProperty("heading", True)
+            grid.addWidget(keys, row, 0)
+            grid.addWidget(QLabel(shortcut.what), row, 1)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.addWidget(QLabel("They work while the panel has the focus; click into it once."))
+        layout.addLayout(grid)
+        layout.addWidget(buttons)

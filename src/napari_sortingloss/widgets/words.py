@@ -1,0 +1,47 @@
+"""How numbers are said: sizes, times, voxel sizes; always with a unit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_BYTES = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+def size(count: float) -> str:
+    """Return a number of bytes as a person reads it, e.g. ``"24.0 GB"``."""
+    for unit in _BYTES:
+        if count < 1000 or unit == _BYTES[-1]:
+            return f"{count:.0f} {unit}" if unit in ("B", "kB") or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError
+
+
+def duration(seconds: float) -> str:
+    """Return a time as a person reads it, e.g. ``"about 4 min"`` or ``"20 s"``."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"about {max(1, round(seconds / 60))} min"
+    if seconds < 172800:
+        return f"about {seconds / 3600:.1f} h"
+    return f"about {seconds / 86400:.1f} days"
+
+
+def voxels(shape: Sequence[int]) -> str:
+    """Return a shape (z, y, x) as ``"800·400²"`` or ``"120·200·180"``."""
+    z, y, x = shape
+    if z == y == x:
+        return f"{z}³"
+    return f"{z}·{y}²" if y == x else f"{z}·{y}·{x}"
+
+
+def voxel_size(values: Sequence[float], unit: str) -> str:
+    """Return a voxel size (z, y, x) with its unit, e.g. ``"25 µm"`` or ``"1.2·0.8·0.6 mm"``."""
+    unit = {"um": "µm", "micrometer": "µm", "millimeter": "mm"}.get(unit, unit) or "px"
+    texts = [f"{value:.3g}" for value in values]
+    return f"{texts[0] if len(set(texts)) == 1 else '·'.join(texts)} {unit}"
+
+
+def count(number: int, noun: str) -> str:
+    """Return ``"1 volume"`` or ``"3 volumes"``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
