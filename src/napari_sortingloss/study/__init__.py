@@ -1,0 +1,27 @@
+"""The study: a folder with volumes, runs and results in open formats, and the only way to them."""
+
+from napari_sortingloss.errors import StudyError
+from napari_sortingloss.study.folder import Study
+from napari_sortingloss.study.run_log import EventLog
+from napari_sortingloss.study.run_writer import RunWriter
+from napari_sortingloss.study.runs import Run, RunState
+from napari_sortingloss.study.schema import AXES, SCHEMA_VERSION, Axis, Direction, VolumeRecord
+from napari_sortingloss.study.store import VolumeWriter
+from napari_sortingloss.study.volume import Level, Volume
+
+__all__ = [
+    "AXES",
+    "SCHEMA_VERSION",
+    "Axis",
+    "Direction",
+    "EventLog",
+    "Level",
+    "Run",
+    "RunState",
+    "RunWriter",
+    "Study",
+    "StudyError",
+    "Volume",
+    "VolumeRecord",
+    "VolumeWriter",
+]

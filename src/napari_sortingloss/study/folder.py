@@ -1,0 +1,458 @@
+"""The study folder: everything that lasts, in open formats, safe against crashes and against two writers at once."""
+
+from __future__ import annotations
+
+import fnmatch
+import shutil
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from napari_sortingloss.errors import BadSetting, StudyError, UserError, readable_os_errors
+from napari_sortingloss.study import atomic
+from napari_sortingloss.study.lock import exclusive
+from napari_sortingloss.study.maps import MAPS
+from napari_sortingloss.study.ome import group_metadata
+from napari_sortingloss.study.parts import remove_dead_parts, remove_folder, writing_now
+from napari_sortingloss.study.pyramid import level_factors
+from napari_sortingloss.study.run_writer import RunWriter
+from napari_sortingloss.study.runs import Run, list_runs, make_run
+from napari_sortingloss.study.schema import (
+    Axis,
+    Direction,
+    NewerSchemaError,
+    VolumeRecord,
+    check_document,
+    check_name,
+    new_document,
+    tidy_name,
+)
+from napari_sortingloss.study.volume import Volume
+
+STUDY_FILE = "study.json"
+LOCK_FILE = ".study.lock"
+
+BELONGINGS = ("annotations/{}", "references/{}.zarr", "localizations/{}", "predictions/{}")
+"""What else carries a volume's name."""
+
+LOCK_TIMEOUT = 20.0
+"""Seconds that a writer waits for another one; a transaction takes milliseconds."""
+
+
+class Study:
+    """A study folder.
+
+    Use `Study.create` and `Study.open`; the object holds no lock and no open file, so it may be kept for as long as
+    one likes and shared among threads.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+
+    Attributes
+    ----------
+    path : Path
+        The folder, absolute.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._cache: tuple[tuple[int, ...], dict[str, Any], dict[str, VolumeRecord]] | None = None
+        self._cache_lock = threading.Lock()
+        self._runs: dict[str, Run] = {}
+
+    def __repr__(self) -> str:
+        return f"Study({str(self.path)!r})"
+
+    # ------------------------------------------------------------------------------------------ making and opening
+    @classmethod
+    def create(cls, path: Path | str) -> Study:
+        """Make an empty study.
+
+        Parameters
+        ----------
+        path : Path or str
+            A folder that does not exist yet, or is empty; its parents are made.
+
+        Raises
+        ------
+        StudyError
+            If there is something at that place already.
+        UserError
+            If the folder cannot be written.
+        """
+        folder = Path(path).expanduser().absolute()
+        what = f"Cannot make a study in '{folder}'"
+        with readable_os_errors(what):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError) as error:
+                raise StudyError(what, "there is a file of that name", "choose another name") from error
+            with exclusive(folder / LOCK_FILE, what, LOCK_TIMEOUT):
+                found = [entry.name for entry in folder.iterdir() if entry.name != LOCK_FILE]
+                if STUDY_FILE in found:
+                    raise StudyError(what, "there is a study already", "open it or choose another folder")
+                if any(not name.startswith(".") for name in found):
+                    with suppress(OSError):
+                        (folder / LOCK_FILE).unlink()
+                    raise StudyError(what, "the folder is not empty", "choose an empty folder or a new name")
+                atomic.write_json(folder / STUDY_FILE, new_document())
+        return cls(folder)
+
+    @classmethod
+    def open(cls, path: Path | str) -> Study:
+        """Open a study and clear away what killed programs left in it.
+
+        Raises
+        ------
+        StudyError
+            If it is no study, is damaged, or was written by a newer program; nothing in it is touched then.
+        """
+        folder = Path(path).expanduser().absolute()
+        if folder.name == STUDY_FILE and folder.is_file():
+            folder = folder.parent
+        study = cls(folder)
+        study._document()
+        with suppress(UserError):  # a study that cannot be written to can still be read
+            study._tidy()
+        return study
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    def _tidy(self) -> None:
+        """Finish a rename that was cut short and remove what dead writers left."""
+        what = f"Cannot tidy up the study '{self.name}'"
+        with readable_os_errors(what), self.transaction(timeout=2.0) as document:
+            if "renaming" in document:
+                self._finish_renaming(document)
+            remove_dead_parts(self.path)
+
+    # ----------------------------------------------------------------------------------------------- the document
+    def _document(self) -> tuple[dict[str, Any], dict[str, VolumeRecord]]:
+        """Return study.json and its volumes, read again only when the file has changed; not to be modified."""
+        file = self.path / STUDY_FILE
+        what = f"Cannot open the study '{self.path}'"
+        with self._cache_lock:
+            try:
+                status = file.stat()
+                signature = (status.st_mtime_ns, status.st_size, status.st_ino)
+                if self._cache is not None and self._cache[0] == signature:
+                    return self._cache[1], self._cache[2]
+                document = atomic.read_json(file)
+                records = check_document(document)
+            except (FileNotFoundError, NotADirectoryError) as error:
+                raise self._missing(what) from error
+            except PermissionError as error:
+                raise StudyError(
+                    what, "there is no permission to read it", "change its permissions or ask its owner"
+                ) from error
+            except NewerSchemaError as error:
+                raise StudyError(
+                    what, f"a newer program wrote it ({error})", "update napari-sortingloss"
+                ) from error
+            except ValueError as error:
+                reason = str(error) if type(error) is ValueError else "it is not readable as JSON"
+                raise StudyError(
+                    what,
+                    f"its '{STUDY_FILE}' is damaged ({reason})",
+                    f"restore '{STUDY_FILE}' from a backup; the volumes and runs beside it are untouched",
+                ) from error
+            except OSError as error:
+                raise StudyError(
+                    what,
+                    f"the system reports '{error.strerror}'",
+                    "check the disk and the path, then try again",
+                ) from error
+            self._cache = (signature, document, records)
+            return document, records
+
+    def _missing(self, what: str) -> StudyError:
+        if not self.path.exists():
+            return StudyError(what, "there is no such folder", "check the path, or make a new study")
+        if not self.path.is_dir():
+            return StudyError(what, "it is a file, not a folder", "choose the folder of a study")
+        return StudyError(
+            what, f"the folder holds no '{STUDY_FILE}'", "choose the folder of a study, or make a new one"
+        )
+
+    @contextmanager
+    def transaction(self, timeout: float = LOCK_TIMEOUT) -> Iterator[dict[str, Any]]:
+        """Change study.json: no other process or thread changes it meanwhile, and the change lasts whole or not at all.
+
+        Yields
+        ------
+        dict
+            The document as it is now on disk. What is changed in it is written when the block ends without an error.
+            Keys this program does not know are kept.
+
+        Raises
+        ------
+        StudyError
+            If another program keeps the study locked for longer than `timeout` seconds, or the study is damaged.
+        OutOfSpace, UserError
+            If it cannot be written; the old document is then untouched.
+        """
+        what = f"Cannot change the study '{self.name}'"
+        if not self.path.is_dir():
+            raise self._missing(what)
+        with exclusive(self.path / LOCK_FILE, what, timeout):
+            self._document()  # damaged or newer: refuse before touching it
+            file = self.path / STUDY_FILE
+            document = atomic.read_json(file)
+            before = atomic.plain(document)
+            yield document
+            if document != before:
+                try:
+                    check_document(document)
+                except ValueError as error:
+                    raise StudyError(
+                        what, f"the change is not valid: {error}", "report this as a bug"
+                    ) from error
+                with readable_os_errors(what):
+                    atomic.write_json(file, document)
+                with self._cache_lock:
+                    self._cache = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """A copy of the study-wide settings; change them in a `transaction`."""
+        return dict(self._document()[0]["settings"])
+
+    @property
+    def classes(self) -> list[Any]:
+        """A copy of the list of label classes; change it in a `transaction`."""
+        return list(self._document()[0]["classes"])
+
+    def free_bytes(self) -> int:
+        """Return how many bytes are free on the study's disk."""
+        with readable_os_errors(f"Cannot look at the disk of '{self.path}'"):
+            return shutil.disk_usage(self.path).free
+
+    # ------------------------------------------------------------------------------------------------- the volumes
+    @property
+    def volumes(self) -> dict[str, VolumeRecord]:
+        """The volumes by name, in the order in which they were added; always what the disk says now."""
+        return dict(self._document()[1])
+
+    def volume_path(self, name: str) -> Path:
+        """Return where a volume's OME-Zarr image lies, whether or not it exists."""
+        return self.path / "volumes" / f"{name}.zarr"
+
+    def volume(self, name: str) -> Volume:
+        """Return a volume for reading.
+
+        Raises
+        ------
+        StudyError
+            If the study has none of that name.
+        """
+        return Volume(self, self._record(name))
+
+    def _record(self, name: str) -> VolumeRecord:
+        volumes = self.volumes
+        if name not in volumes:
+            raise self._unknown(name, list(volumes))
+        return volumes[name]
+
+    def _unknown(self, name: str, names: Sequence[str]) -> StudyError:
+        listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        return StudyError(
+            f"Cannot find volume '{name}' in '{self.name}'",
+            f"the study has {listed}" if names else "the study has no volumes yet",
+            "choose one of these" if names else "add some first",
+        )
+
+    def select(self, names: Sequence[str] | None = None) -> list[Volume]:
+        """Return volumes by name or shell pattern, each once, in the study's order; None means all.
+
+        Raises
+        ------
+        StudyError
+            If a name or pattern fits no volume.
+        """
+        volumes = self.volumes
+        if names is None:
+            return [Volume(self, record) for record in volumes.values()]
+        chosen: set[str] = set()
+        for name in names:
+            fitting = [name] if name in volumes else [v for v in volumes if fnmatch.fnmatchcase(v, name)]
+            if not fitting:
+                raise self._unknown(name, list(volumes))
+            chosen.update(fitting)
+        return [Volume(self, record) for name, record in volumes.items() if name in chosen]
+
+    def free_name(self, name: str) -> str:
+        """Return `name`, tidied, or with the first free number behind it, e.g. ``"fish-2"``.
+
+        Names of imports that are going on count as taken.
+        """
+        return tidy_name(name, [*self.volumes, *writing_now(self.path)])
+
+    def update_volume(
+        self,
+        name: str,
+        *,
+        axis: Axis | None = None,
+        direction: Direction | None = None,
+        voxel_size: tuple[float, float, float] | None = None,
+        unit: str | None = None,
+    ) -> VolumeRecord:
+        """Change what the study says about a volume; no voxel is copied.
+
+        Parameters
+        ----------
+        name : str
+        axis : {"z", "y", "x"}, optional
+            The ordering axis.
+        direction : {"+", "-"}, optional
+            Flipping it turns the order of the slices round.
+        voxel_size : tuple of float, optional
+            (z, y, x) in `unit`.
+        unit : str, optional
+
+        Raises
+        ------
+        StudyError
+            If there is no such volume.
+        BadSetting
+            If a value does not fit.
+        """
+        wanted = {"axis": axis, "direction": direction, "voxel_size": voxel_size, "unit": unit}
+        changes = {key: value for key, value in wanted.items() if value is not None}
+        with self.transaction() as document:
+            self._record(name)
+            record = check_document(document)[name].replace(**changes)
+            document["volumes"][name].update({key: record.to_json()[key] for key in changes})
+            if "voxel_size" in changes or "unit" in changes:
+                self._rewrite_metadata(record)
+        return record
+
+    def _rewrite_metadata(self, record: VolumeRecord) -> None:
+        """Bring the OME attributes of the stored image up to the record."""
+        path = self.volume_path(record.name)
+        factors = level_factors(record.shape)
+        provenance = {**Volume(self, record).provenance, **record.to_json()}
+        metadata = group_metadata(record.name, record.voxel_size, record.unit, factors, provenance)
+        with readable_os_errors(f"Cannot change volume '{record.name}'"):
+            atomic.write_json(path / "zarr.json", metadata)
+
+    def remove_volume(self, name: str) -> None:
+        """Take a volume out of the study, with its reference, localizations and predictions.
+
+        Raises
+        ------
+        StudyError
+            If there is no such volume, or somebody painted on it: that work is never removed in passing.
+        """
+        what = f"Cannot remove volume '{name}'"
+        with self.transaction() as document:
+            self._record(name)
+            painted = self.path / BELONGINGS[0].format(name)
+            if painted.is_dir() and any(painted.iterdir()):
+                raise StudyError(
+                    what, "it has annotations", f"export what you need, then delete '{painted}' yourself"
+                )
+            del document["volumes"][name]
+        with readable_os_errors(what):
+            for path in (self.volume_path(name), *(self.path / b.format(name) for b in BELONGINGS)):
+                MAPS.forget(path)
+                remove_folder(path)
+
+    def rename_volume(self, old: str, new: str) -> VolumeRecord:
+        """Give a volume another name, with all that belongs to it.
+
+        Raises
+        ------
+        StudyError
+            If there is no such volume or the new name is taken.
+        BadSetting
+            If the new name cannot be a folder's on every system.
+        """
+        what = f"Cannot rename volume '{old}' to '{new}'"
+        check_name(new)
+        with self.transaction() as document:
+            self._record(old)
+            if new.casefold() in {n.casefold() for n in document["volumes"] if n != old}:
+                raise StudyError(what, "the study has a volume of that name", "choose another name")
+            if new == old:
+                return self._record(old)
+            document["renaming"] = [old, new]
+        with self.transaction() as document:
+            return self._finish_renaming(document)
+
+    def _finish_renaming(self, document: dict[str, Any]) -> VolumeRecord:
+        """Do, or finish after a crash, the rename that study.json announces; every step may be repeated."""
+        old, new = document["renaming"]
+        MAPS.forget(self.volume_path(old))
+        with readable_os_errors(f"Cannot rename volume '{old}' to '{new}'"):
+            for pattern in ("volumes/{}.zarr", *BELONGINGS):
+                source, target = self.path / pattern.format(old), self.path / pattern.format(new)
+                if source.exists() and not (target.exists() and not target.samefile(source)):
+                    source.rename(target)
+        renamed = {
+            (new if name == old else name): {**values, "name": new} if name == old else values
+            for name, values in document["volumes"].items()
+        }
+        for values in renamed.values():
+            if values.get("parent") == old:
+                values["parent"] = new
+        document["volumes"] = renamed
+        del document["renaming"]
+        return check_document(document)[new]
+
+    # ---------------------------------------------------------------------------------------------------- the runs
+    def runs(self) -> list[Run]:
+        """Return the runs, the newest first; damaged ones too, with what is wrong in `Run.problem`."""
+        found = list_runs(self.path / "runs", self._runs)
+        self._runs = {run.id: run for run in found}
+        return found
+
+    def run(self, name: str) -> Run:
+        """Return a run by its id, or by the beginning of it that only one has.
+
+        Raises
+        ------
+        StudyError
+            If none or several fit.
+        """
+        runs = self.runs()
+        fitting = [run for run in runs if run.id == name] or [run for run in runs if run.id.startswith(name)]
+        if len(fitting) == 1 and name:
+            return fitting[0]
+        what = f"Cannot find run '{name}' in '{self.name}'"
+        ids = [run.id for run in fitting or runs]
+        if not ids:
+            raise StudyError(what, "the study has no runs yet", "pre-train first")
+        listed = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
+        raise StudyError(
+            what, f"{'these fit' if fitting else 'the study has'} {listed}", "choose one of these"
+        )
+
+    def new_run(self, kind: str, task: str, settings: Mapping[str, Any]) -> RunWriter:
+        """Begin a run and hold it for writing.
+
+        Parameters
+        ----------
+        kind : str
+            ``"pretrain"``, ``"finetune"``, ...
+        task : str
+            What it trains, e.g. ``"sorting"``; the id begins with it.
+        settings : mapping
+            JSON-ready, from `Settings.to_json`.
+
+        Raises
+        ------
+        OutOfSpace, UserError
+            If the folder cannot be written.
+        """
+        if not task or task != tidy_name(task):
+            raise BadSetting(
+                f"Cannot begin a run '{task}'", "the name becomes a folder", "use letters and digits"
+            )
+        return make_run(self.path / "runs", kind, task, settings)

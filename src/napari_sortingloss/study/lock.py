@@ -1,0 +1,128 @@
+"""Who may write: one writer at a time for a study, one living owner for a run or an import."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from filelock import FileLock, Timeout
+
+from napari_sortingloss.errors import StudyError, readable_os_errors
+
+
+class _ThreadGate:
+    """The reentrant lock of one file among the threads of this process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.depth = 0
+
+
+_gates: WeakValueDictionary[str, _ThreadGate] = WeakValueDictionary()
+_gates_lock = threading.Lock()
+
+
+@contextmanager
+def exclusive(path: Path, what: str, timeout: float) -> Iterator[None]:
+    """Hold a lock file against other processes and other threads; the same thread may nest it.
+
+    Parameters
+    ----------
+    path : Path
+        The lock file; it stays in place.
+    what : str
+        What is to be done, for the error's sentence.
+    timeout : float
+        Seconds to wait for the other writer.
+
+    Raises
+    ------
+    StudyError
+        If another program holds it all that time.
+    UserError
+        If the lock file cannot be written.
+    """
+    with _gates_lock:
+        gate = _gates.setdefault(os.path.realpath(path), _ThreadGate())
+    deadline = time.monotonic() + timeout
+    if not gate.lock.acquire(timeout=timeout):
+        raise _busy(what, timeout)
+    try:
+        if gate.depth:
+            gate.depth += 1
+            try:
+                yield
+            finally:
+                gate.depth -= 1
+            return
+        lock = FileLock(path, thread_local=False)
+        try:
+            with readable_os_errors(what):
+                lock.acquire(timeout=max(0.0, deadline - time.monotonic()), poll_interval=0.02)
+        except Timeout as error:
+            raise _busy(what, timeout) from error
+        gate.depth = 1
+        try:
+            yield
+        finally:
+            gate.depth = 0
+            lock.release()
+    finally:
+        gate.lock.release()
+
+
+def _busy(what: str, timeout: float) -> StudyError:
+    return StudyError(
+        what,
+        f"another program has been writing to the study for more than {timeout:g} s",
+        "wait until it is done or close it, then try again",
+    )
+
+
+class Ownership:
+    """A lock held for as long as one process works on something; the system frees it when the process dies.
+
+    Parameters
+    ----------
+    path : Path
+        The lock file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = FileLock(path, thread_local=False)
+
+    def take(self, timeout: float = 2.0) -> bool:
+        """Try to become the owner; a moment's patience outlasts those who only look (`is_owned`).
+
+        Raises
+        ------
+        OSError
+            If the lock file cannot be written.
+        """
+        try:
+            self._lock.acquire(timeout=timeout, poll_interval=0.02)
+        except Timeout:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Stop being the owner; harmless when one never was."""
+        self._lock.release()
+
+
+def is_owned(path: Path) -> bool:
+    """Whether a living process of this machine holds the lock file."""
+    if not path.exists():
+        return False
+    lock = FileLock(path, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False

@@ -1,0 +1,385 @@
+"""Read access to one stored volume: slices in any direction for training, slabs for export, a pyramid for viewing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sortingloss.errors import BadSetting, StudyError, UserError
+from napari_sortingloss.study.atomic import read_json
+from napari_sortingloss.study.layout import Layout
+from napari_sortingloss.study.maps import DamagedShardError, ForeignShardError, copy_box, copy_slice
+from napari_sortingloss.study.ome import PROVENANCE, level_transforms
+from napari_sortingloss.study.schema import AXES, Axis, Direction, VolumeRecord
+
+if TYPE_CHECKING:
+    from napari_sortingloss.study.folder import Study
+
+Bytes = NDArray[np.uint8]
+
+
+class Level:
+    """One level of a volume as a lazy array: it has a shape and is cut like numpy's, nothing is read before.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of the level's Zarr array.
+    stamp : str
+        What tells this volume from an earlier one of the same name.
+
+    Raises
+    ------
+    StudyError
+        If the level is missing or damaged.
+    """
+
+    dtype = np.dtype(np.uint8)
+    ndim = 3
+
+    def __init__(self, folder: Path, stamp: str) -> None:
+        self.folder, self._stamp = folder, stamp
+        try:
+            metadata = read_json(folder / "zarr.json")
+            self._layout = Layout.from_metadata(metadata)
+            z, y, x = (int(n) for n in metadata["shape"])
+        except (OSError, ValueError, KeyError, TypeError, IndexError, ZeroDivisionError) as error:
+            raise _damaged(folder) from error
+        self.shape: tuple[int, int, int] = (z, y, x)
+        self._foreign = self._layout is None
+
+    @property
+    def chunks(self) -> tuple[int, int, int]:
+        """(z, y, x) of a shard in voxels."""
+        return self._layout.shard if self._layout else self.shape
+
+    @property
+    def layout(self) -> Layout | None:
+        """How the voxels lie on disk; None where another program wrote them."""
+        return self._layout
+
+    @cached_property
+    def zarr(self) -> Any:
+        """The same level as a read-only `zarr.Array`."""
+        import zarr
+
+        return zarr.open_array(self.folder, mode="r")
+
+    def slice_into(self, out: Bytes, axis: int, index: int) -> None:
+        """Fill `out` (h, w) with slice `index` along `axis` (0, 1 or 2 for z, y or x).
+
+        Raises
+        ------
+        StudyError
+            If the file is damaged.
+        """
+        if self._layout is not None and not self._foreign:
+            try:
+                return copy_slice(out, self.folder, self._stamp, self._layout, axis, index)
+            except ForeignShardError:
+                self._foreign = True
+            except (DamagedShardError, OSError) as error:
+                raise _damaged(self.folder) from error
+        cut: list[int | slice] = [slice(None)] * 3
+        cut[axis] = index
+        out[...] = self._through_zarr(tuple(cut))
+        return None
+
+    def box(self, start: tuple[int, int, int], stop: tuple[int, int, int]) -> Bytes:
+        """Return the voxels from `start` up to, not including, `stop`, both (z, y, x).
+
+        Raises
+        ------
+        StudyError
+            If the file is damaged.
+        """
+        z, y, x = (max(0, e - s) for s, e in zip(start, stop, strict=True))
+        out = np.empty((z, y, x), np.uint8)
+        if self._layout is not None and not self._foreign:
+            try:
+                thin = next((i for i in range(3) if out.shape[i] == 1), None)
+                if thin is not None and out.size == self._plane_size(thin):
+                    copy_slice(out.squeeze(thin), self.folder, self._stamp, self._layout, thin, start[thin])
+                else:
+                    copy_box(out, self.folder, self._stamp, self._layout, start)
+                return out
+            except ForeignShardError:
+                self._foreign = True
+            except (DamagedShardError, OSError) as error:
+                raise _damaged(self.folder) from error
+        out[...] = self._through_zarr(tuple(slice(s, e) for s, e in zip(start, stop, strict=True)))
+        return out
+
+    def _plane_size(self, axis: int) -> int:
+        return math.prod(self.shape) // self.shape[axis]
+
+    def _through_zarr(self, cut: tuple[int | slice, ...]) -> Any:
+        try:
+            return self.zarr[cut]
+        except Exception as error:
+            raise _damaged(self.folder) from error
+
+    def __getitem__(self, cut: Any) -> Bytes:
+        cut = cut if isinstance(cut, tuple) else (cut,)
+        if Ellipsis in cut:
+            at = cut.index(Ellipsis)
+            cut = (*cut[:at], *(slice(None),) * (4 - len(cut)), *cut[at + 1 :])
+        cut = (*cut, *(slice(None),) * (3 - len(cut)))
+        start: list[int] = []
+        stop: list[int] = []
+        rest: list[int | slice] = []
+        for part, size in zip(cut, self.shape, strict=True):
+            if isinstance(part, slice):
+                low, high, step = part.indices(size)
+                if step < 0:
+                    low, high = (high + 1, low + 1) if high < low else (0, 0)
+                start.append(low)
+                stop.append(max(low, high))
+                rest.append(slice(None, None, step))
+            else:
+                i = int(part)
+                if not -size <= i < size:
+                    raise IndexError(f"index {i} is out of bounds for a side of {size} voxels")
+                start.append(i % size)
+                stop.append(i % size + 1)
+                rest.append(0)
+        found = self.box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+        result: Bytes = found[tuple(rest)]
+        return result
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return self[...].astype(dtype or self.dtype, copy=False)
+
+
+class Volume:
+    """One volume of a study, read only; many threads may read it at once.
+
+    Parameters
+    ----------
+    study : Study
+    record : VolumeRecord
+        What the study said about it when it was opened; a later change of axis or direction needs a new `Volume`.
+
+    Notes
+    -----
+    *Positions* count slices along the ordering axis in the ordering direction, *indices* count along the array. They
+    differ where the direction is ``-``: position p is index n - 1 - p.
+    """
+
+    def __init__(self, study: Study, record: VolumeRecord) -> None:
+        self.study, self.record = study, record
+
+    def __repr__(self) -> str:
+        return f"Volume({self.name!r}, shape={self.shape}, axis={self.axis}{self.direction})"
+
+    @property
+    def name(self) -> str:
+        """The volume's name in the study."""
+        return self.record.name
+
+    @property
+    def path(self) -> Path:
+        """The folder of the OME-Zarr image."""
+        return self.study.volume_path(self.name)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(z, y, x) in voxels."""
+        return self.record.shape
+
+    @property
+    def voxel_size(self) -> tuple[float, float, float]:
+        """(z, y, x) in `unit`."""
+        return self.record.voxel_size
+
+    @property
+    def unit(self) -> str:
+        """The unit of length, empty where unknown."""
+        return self.record.unit
+
+    @property
+    def axis(self) -> Axis:
+        """The ordering axis."""
+        return self.record.axis
+
+    @property
+    def direction(self) -> Direction:
+        """Whether positions count along the array (``+``) or against it."""
+        return self.record.direction
+
+    @property
+    def n_slices(self) -> int:
+        """The number of slices along the ordering axis."""
+        return self.shape[AXES.index(self.axis)]
+
+    @property
+    def spacing(self) -> float:
+        """The distance between neighbouring slices along the ordering axis, in `unit`."""
+        return self.voxel_size[AXES.index(self.axis)]
+
+    @property
+    def slice_shape(self) -> tuple[int, int]:
+        """(h, w) of a slice across the ordering axis, in voxels."""
+        h, w = (n for n, axis in zip(self.shape, AXES, strict=True) if axis != self.axis)
+        return h, w
+
+    @property
+    def slice_voxel_size(self) -> tuple[float, float]:
+        """(h, w) spacing of a slice across the ordering axis, in `unit`."""
+        h, w = (s for s, axis in zip(self.voxel_size, AXES, strict=True) if axis != self.axis)
+        return h, w
+
+    def index_of(self, position: int) -> int:
+        """Return the array index of a position along the ordering axis; its own inverse."""
+        return self.n_slices - 1 - position if self.direction == "-" else position
+
+    @cached_property
+    def _group(self) -> tuple[dict[str, Any], list[Level]]:
+        path = self.path
+        try:
+            attributes = read_json(path / "zarr.json")["attributes"]
+            names = [dataset["path"] for dataset in attributes["ome"]["multiscales"][0]["datasets"]]
+            stamp = str(attributes.get(PROVENANCE, {}).get("id", ""))
+            levels = [Level(path / name, stamp) for name in names]
+            if not levels or levels[0].shape != tuple(self.shape):
+                raise ValueError(f"the stored shape is not {self.shape}")
+        except UserError:
+            raise
+        except FileNotFoundError as error:
+            raise StudyError(
+                f"Cannot read volume '{self.name}'",
+                f"its folder '{path}' is missing or incomplete",
+                "put it back or remove the volume from the study and add it again",
+            ) from error
+        except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            raise _damaged(path) from error
+        return attributes, levels
+
+    def read_slices(self, positions: Sequence[int] | NDArray[Any], axis: Axis | None = None) -> Bytes:
+        """Read whole slices at full resolution.
+
+        Parameters
+        ----------
+        positions : sequence of int
+            Which slices. Along the ordering axis they count in the ordering direction; along the other two, where
+            there is no direction, they are array indices.
+        axis : {"z", "y", "x"}, optional
+            Across which axis; the ordering axis if not given.
+
+        Returns
+        -------
+        ndarray of uint8, shape (n, h, w)
+            (y, x) across z, (z, x) across y, (z, y) across x.
+
+        Raises
+        ------
+        BadSetting
+            If a position is outside the volume or the axis is none.
+        StudyError
+            If the volume is missing or damaged.
+        """
+        axis = axis or self.axis
+        if axis not in AXES:
+            raise BadSetting(
+                f"Cannot read volume '{self.name}'", f"'{axis}' is not an axis", "choose z, y or x"
+            )
+        across = AXES.index(axis)
+        n = self.shape[across]
+        wanted = np.asarray(positions, dtype=np.intp).ravel()
+        if wanted.size and not (wanted.min() >= 0 and wanted.max() < n):
+            raise BadSetting(
+                f"Cannot read volume '{self.name}'",
+                f"there is no slice {next(int(p) for p in wanted if not 0 <= p < n)}",
+                f"choose slices from 0 to {n - 1} along {axis}",
+            )
+        if axis == self.axis and self.direction == "-":
+            wanted = n - 1 - wanted
+        h, w = (size for i, size in enumerate(self.shape) if i != across)
+        out = np.empty((wanted.size, h, w), np.uint8)
+        level = self._group[1][0]
+        for target, index in zip(out, wanted.tolist(), strict=True):
+            level.slice_into(target, across, index)
+        return out
+
+    def read_slab(self, start: int, stop: int) -> Bytes:
+        """Read slices `start` up to, not including, `stop` along the array's z axis, as stored.
+
+        Returns
+        -------
+        ndarray of uint8, shape (stop - start, y, x)
+
+        Raises
+        ------
+        BadSetting
+            If the slab is outside the volume.
+        StudyError
+            If the volume is missing or damaged.
+        """
+        z, y, x = self.shape
+        if not 0 <= start <= stop <= z:
+            raise BadSetting(
+                f"Cannot read volume '{self.name}'",
+                f"there is no slab from {start} to {stop}",
+                f"choose slices from 0 to {z}",
+            )
+        return self._group[1][0].box((start, 0, 0), (stop, y, x))
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What the stored image says about its origin."""
+        return dict(self._group[0].get(PROVENANCE, {}))
+
+    def lazy_levels(self) -> list[Level]:
+        """Return the levels as lazy arrays, the full one first."""
+        return list(self._group[1])
+
+    def levels(self) -> list[Any]:
+        """Return the levels as read-only `zarr.Array`, the full one first."""
+        return [level.zarr for level in self._group[1]]
+
+    def pyramid(self) -> list[Any]:
+        """Return the levels as dask arrays (z, y, x) of uint8 for a viewer, the full one first."""
+        import dask.array as da
+
+        return [
+            da.from_array(
+                level,
+                chunks=level.chunks,
+                name=f"{self.name}-{index}-{self.provenance.get('id', '')}",
+                asarray=False,
+                fancy=False,
+                lock=False,
+                meta=np.empty((0, 0, 0), np.uint8),
+            )
+            for index, level in enumerate(self._group[1])
+        ]
+
+    @property
+    def level_scales(self) -> list[tuple[tuple[float, ...], tuple[float, ...]]]:
+        """(scale, translation) of each level, (z, y, x) in `unit`; the centre of voxel 0 of the full level is 0."""
+        factors = []
+        for level in self._group[1]:
+            factors.append([_factor(full, size) for full, size in zip(self.shape, level.shape, strict=True)])
+        return level_transforms(self.voxel_size, factors)
+
+
+def _factor(full: int, size: int) -> int:
+    """How often a side was halved (rounding up) from `full` to `size`, as a factor."""
+    factor = 1
+    while -(-full // factor) > size:
+        factor *= 2
+    return factor
+
+
+def _damaged(path: Path) -> StudyError:
+    return StudyError(
+        f"Cannot read '{path}'",
+        "the stored volume is damaged or incomplete",
+        "remove the volume from the study and add it again",
+    )
