@@ -55,16 +55,13 @@ class Encoder(nn.Module):
     def __init__(self, name: str, *, dropout: float = 0.0, dims: int = 2, in_channels: int = 1) -> None:
         super().__init__()
         info = encoder_info(name)
+        what = f"Cannot build {info.title}"
         if dims not in (2, 3):
-            raise BadSetting(
-                f"Cannot build {info.title} in {dims}D", "slices are 2D, volumes 3D", "choose 2 or 3"
-            )
-        if not 0.0 <= dropout < 1.0:
-            raise BadSetting(
-                f"Cannot build {info.title} with dropout {dropout:g}",
-                "it is a probability",
-                "choose 0 to 0.9",
-            )
+            raise BadSetting(what, f"there is none in {dims}D", "choose 2 for slices or 3 for volumes")
+        if not 1 <= in_channels <= 64:
+            raise BadSetting(what, f"{in_channels} input channels are not possible", "choose 1 to 64")
+        if not 0.0 <= dropout <= 0.9:
+            raise BadSetting(what, f"the dropout {dropout:g} is out of range", "choose 0 to 0.9")
         block, layers, *_ = resnet_params[name]
         net = ResNet(
             block,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 
 from napari_sortingloss.errors import BadInput, UserError, readable_os_errors
 from napari_sortingloss.networks.encoders import Encoder, build_encoder, load_parts
+from napari_sortingloss.study.atomic import write_bytes
 
 KEY = "napari_sortingloss"
 """The name of the entry in the file's metadata that holds the `InputSpec`."""
@@ -81,6 +80,8 @@ class InputSpec:
             value = getattr(spec, f.name)
             if not isinstance(value, _KINDS.get(str(f.type), dict)) or isinstance(value, bool):
                 raise ValueError(f"'{f.name}' is {value!r}")
+        if spec.size < 1 or not spec.std > 0:
+            raise ValueError(f"size {spec.size} and standard deviation {spec.std} must be positive")
         return spec
 
 
@@ -103,16 +104,8 @@ def save_weights(path: Path, module: nn.Module, spec: InputSpec) -> None:
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     data = safetensors.torch.save(tensors, metadata={"format": "pt", KEY: json.dumps(spec.to_json())})
-    part = path.with_name(f".{path.name}.part-{uuid.uuid4().hex}")
     with readable_os_errors(f"Cannot save the weights '{path.name}'"):
-        try:
-            with part.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_bytes(path, data)
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], InputSpec]:
@@ -146,7 +139,7 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], InputSpec]:
         raise BadInput(what, "it does not say what input the network expects", _TODO)
     try:
         spec = InputSpec.from_json(json.loads(text))
-    except (ValueError, AttributeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise BadInput(what, f"its description of the input is damaged ({error})", _TODO) from error
     try:
         return safetensors.torch.load(data), spec
@@ -181,9 +174,14 @@ def load_encoder(path: Path) -> tuple[Encoder, InputSpec]:
         encoder = build_encoder(
             spec.encoder, dropout=spec.dropout, dims=spec.dims, in_channels=spec.in_channels
         )
-        load_parts(encoder, inner or state)
     except UserError as error:
-        raise BadInput(what, error.why, _TODO) from error
+        raise BadInput(
+            what, f"it was made for an encoder this version does not know ({error})", _TODO
+        ) from error
+    try:
+        load_parts(encoder, inner or state)
+    except BadInput as error:
+        raise BadInput(what, f"they do not fit {spec.encoder}, {error.why}", _TODO) from error
     return encoder, spec
 
 
@@ -200,7 +198,7 @@ def _metadata(data: bytes, what: str) -> dict[str, str]:
         header = json.loads(data[8 : 8 + length])
         metadata = dict(header.pop("__metadata__", {}))
         end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
         raise BadInput(what, "it is not a safetensors file", _TODO) from error
     if len(data) < 8 + length + end:
         raise BadInput(what, "the file is cut off", "copy it again, or choose another run")

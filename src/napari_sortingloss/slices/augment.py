@@ -100,6 +100,28 @@ def recipe(level: AugmentLevel) -> tuple[Group, ...]:
     )
 
 
+class RoundedGaussNoise(A.GaussNoise):  # type: ignore[misc, unused-ignore]
+    """GaussNoise that rounds the noise to whole grey levels.
+
+    On 8-bit slices albumentations 2.0.8 cuts the fractions off instead, which takes a sixth of a variance of 20 away
+    and leaves twice as many pixels without any noise.
+    """
+
+    def apply(
+        self, img: NDArray[np.uint8], noise_map: NDArray[np.float32], **params: Any
+    ) -> NDArray[np.uint8]:
+        """Add the noise to a slice."""
+        noisy: NDArray[np.uint8] = super().apply(img, np.rint(noise_map), **params)
+        return noisy
+
+
+_OURS = {"GaussNoise": RoundedGaussNoise}
+
+
+def _function(name: str, parameters: dict[str, Any]) -> Any:
+    return (_OURS.get(name) or getattr(A, name))(p=1.0, **parameters)
+
+
 def build_pipeline(groups: Sequence[Group]) -> A.Compose:
     """Build albumentations' pipeline of some groups.
 
@@ -112,15 +134,7 @@ def build_pipeline(groups: Sequence[Group]) -> A.Compose:
         # Only warnings that point at this module or at albumentations: the filters are shared by all threads.
         for place in (r"napari_sortingloss\.slices\.augment", r"albumentations"):
             warnings.filterwarnings("error", module=place)
-        return A.Compose(
-            [
-                A.OneOf(
-                    [getattr(A, name)(p=1.0, **parameters) for name, parameters in functions],
-                    p=p,
-                )
-                for p, functions in groups
-            ]
-        )
+        return A.Compose([A.OneOf([_function(*f) for f in functions], p=p) for p, functions in groups])
 
 
 class Augmenter:
@@ -143,9 +157,8 @@ class Augmenter:
 
     def __init__(self, level: AugmentLevel) -> None:
         self.level = level
-        self._pipeline = build_pipeline(recipe(level)) if level != "none" else None
+        self._pipeline = build_pipeline(groups) if (groups := recipe(level)) else None
         self._of_thread = threading.local()
-        recipe(level)
 
     def __call__(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         """Return a changed copy of a slice.
@@ -169,7 +182,7 @@ class Augmenter:
         pipeline = self._of_thread.pipeline
         # One pair of generators for the whole pipeline; seeding each of its functions apart costs ten times more.
         pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
-        changed: NDArray[np.uint8] = pipeline(image=image)["image"]
+        changed: NDArray[np.uint8] = pipeline(image=image.copy())["image"]
         return changed
 
     def batch(self, images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -66,6 +66,7 @@ def draw_positions(
         return rng.permutation(n)
     if weighting == "uniform":
         return rng.choice(n, size=k, replace=False)
-    # Efraimidis and Spirakis: the k largest of log(u)/w are a weighted draw without replacement, in one pass.
-    keys = np.log(rng.random(n)) / centred_weights(n)
-    return np.argsort(keys)[::-1][:k]
+    # Exponential clocks that tick at the rate of the weights: the k first to ring are a weighted draw without
+    # replacement (Efraimidis and Spirakis 2006), in one pass.
+    rings = rng.standard_exponential(n) / centred_weights(n)
+    return rng.permutation(np.argpartition(rings, k)[:k])

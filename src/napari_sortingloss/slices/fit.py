@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,7 +52,7 @@ def fit_slice(image: NDArray[np.uint8], spacing: tuple[float, float], size: int)
     ValueError
         If the slice is empty or a spacing is not a positive number.
     """
-    if image.ndim != 2 or 0 in image.shape or not min(spacing) > 0:
+    if image.ndim != 2 or 0 in image.shape or not all(0 < s < math.inf for s in spacing):
         raise ValueError(f"cannot fit a slice of shape {image.shape} with voxels of {spacing}")
     h, w = fitted_shape((image.shape[0], image.shape[1]), spacing, size)
     square = np.zeros((size, size), np.uint8)

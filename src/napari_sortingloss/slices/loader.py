@@ -69,27 +69,43 @@ class _Shared(Generic[T]):
                 self.changed.notify_all()
 
     def take(self) -> T | _Failure:
+        """Wait for the next batch; a failure with StopIteration after the last, or once closed."""
         with self.changed:
             while self.next_to_give not in self.made:
-                if self.closed:
-                    raise StopIteration
+                if self.closed or self.next_to_give >= self.stop:
+                    return _Failure(StopIteration())
                 self.changed.wait()
             batch = self.made.pop(self.next_to_give)
             self.next_to_give += 1
             self.changed.notify_all()
             return batch
 
+    def make_now(self) -> T | _Failure:
+        """Do the same without workers: make the batch in the consumer's own thread."""
+        step = self.claim()
+        self.next_to_give = self.next_to_make
+        return _Failure(StopIteration()) if step is None else self.make(step)
+
+    def make(self, step: int) -> T | _Failure:
+        """Make a batch; an error is kept for the consumer, who meets it at its step."""
+        try:
+            return self.make_batch(step)
+        except StopIteration as error:
+            # Passed on as it is, it would look like the regular end of the run.
+            failure = RuntimeError(f"making batch {step} raised StopIteration")
+            failure.__cause__ = error
+            return _Failure(failure)
+        except BaseException as error:
+            return _Failure(error)
+
     def work(self) -> None:
         while (step := self.claim()) is not None:
-            try:
-                self.put(step, self.make_batch(step))
-            except (
-                BaseException
-            ) as error:  # the consumer meets it at its step, as if it had made the batch itself
-                self.put(step, _Failure(error))
+            self.put(step, self.make(step))
 
 
 class _Failure:
+    """An error, or the end, in the place of a batch."""
+
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
@@ -142,22 +158,9 @@ class BatchLoader(Generic[T]):
         return self
 
     def __next__(self) -> T:
-        shared = self._shared
-        if shared.closed or shared.next_to_give >= shared.stop:
-            self.close()
-            raise StopIteration
         began = time.perf_counter()
-        try:
-            if self._inline:
-                batch: T | _Failure = shared.make_batch(shared.next_to_give)
-                shared.next_to_give += 1
-            else:
-                batch = shared.take()
-        except BaseException:
-            self.close()
-            raise
-        finally:
-            self.waited += time.perf_counter() - began
+        batch = self._shared.make_now() if self._inline else self._shared.take()
+        self.waited += time.perf_counter() - began
         if isinstance(batch, _Failure):
             self.close()
             raise batch.error
