@@ -78,9 +78,7 @@ class MessageBar(QFrame):
         self._copy = QPushButton("Copy report")
         self._copy.setToolTip("Copy versions, the study's path, the error and the log's end to the clipboard")
         self._copy.clicked.connect(self._copy_report)
-        self._buttons = QWidget()
-        buttons = QHBoxLayout(self._buttons)
-        buttons.setContentsMargins(0, 0, 0, 0)
+        buttons = QHBoxLayout()
         buttons.addStretch(1)
         for button in (self._details_button, self._copy, self._link):
             buttons.addWidget(button)
@@ -95,7 +93,7 @@ class MessageBar(QFrame):
         layout.setContentsMargins(8, 6, 6, 6)
         layout.setSpacing(4)
         layout.addLayout(head)
-        layout.addWidget(self._buttons)
+        layout.addLayout(buttons)
         layout.addWidget(self._details)
         self.hide()
 
@@ -159,7 +157,7 @@ class MessageBar(QFrame):
         self._details_button.setVisible(error is not None)
         self._details_button.setChecked(False)
         self._copy.setVisible(error is not None)
-        self._buttons.setVisible(bool(link) or error is not None)
+        self._copy.setText("Copy report")
         self.setProperty("bar", level)
         self.style().unpolish(self)
         self.style().polish(self)

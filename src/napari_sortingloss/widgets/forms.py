@@ -8,7 +8,7 @@ from typing import Any
 
 from psygnal import Signal
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFormLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.settings import Settings
@@ -116,6 +116,7 @@ class Form(QWidget):
             if field.about.more:
                 folded.append(field.label)
             (more if field.about.more else main).addRow(label, edit.widget)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)

@@ -128,6 +128,8 @@ class JobRunner(QObject):
     ----------
     changed : psygnal.Signal
         A job was added, began, moved on or ended; for views of the queue.
+    job_ended : psygnal.Signal
+        ``job_ended(job)``, before the job's own signals; for what must happen whoever started it.
 
     Examples
     --------
@@ -136,6 +138,7 @@ class JobRunner(QObject):
     """
 
     changed = Signal()
+    job_ended = Signal(object)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -257,6 +260,7 @@ class JobRunner(QObject):
             self._activity.close()
             self._activity = None
         try:
+            self.job_ended.emit(job)
             if error is not None:
                 logger.error("%s failed", job.title, exc_info=error)
                 job.signals.failed.emit(error)

@@ -5,7 +5,6 @@ All methods are for the GUI thread. Whatever reads the disk runs in `Background`
 
 from __future__ import annotations
 
-import shutil
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,8 @@ from psygnal import Signal
 from qtpy.QtCore import QCoreApplication, QObject, QTimer
 
 from napari_sortingloss.widgets.background import Background
-from napari_sortingloss.widgets.jobs import JobRunner
+from napari_sortingloss.widgets.jobs import Job, JobRunner
+from napari_sortingloss.widgets.states import VolumeState, volume_states
 from napari_sortingloss.widgets.theme import unwrap
 
 if TYPE_CHECKING:
@@ -47,31 +47,6 @@ class RunInfo:
     created: str
     path: Path
     summary: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class VolumeState:
-    """What has been done with a volume, and what the newest order of its slices says about it.
-
-    Attributes
-    ----------
-    pretrained, localized, annotated, segmented : bool
-    flipped : bool
-        The newest `order` says that it is stored the other way round.
-    displacement, random_displacement : float or None
-        Of the newest order, in slices.
-    run : str
-        The run of that order.
-    """
-
-    pretrained: bool = False
-    localized: bool = False
-    annotated: bool = False
-    segmented: bool = False
-    flipped: bool = False
-    displacement: float | None = None
-    random_displacement: float | None = None
-    run: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,6 +102,7 @@ class Session(QObject):
         self.free_bytes = 0
         self.current_volume: str | None = None
         self.jobs = JobRunner(self)
+        self.jobs.job_ended.connect(self._on_job_ended)
         self._background = Background(self, error=self.failed.emit)
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
@@ -182,6 +158,13 @@ class Session(QObject):
             self.current_volume = name
             self.current_volume_changed.emit(name)
 
+    def show_stage(self, title: str) -> None:
+        """Bring a stage to the front: its tab in the Workbench, or else a dock of its own."""
+        if len(self.stage_requested):
+            self.stage_requested.emit(title)
+        elif self.viewer is not None and hasattr(self.viewer, "window"):
+            self.viewer.window.add_plugin_dock_widget("napari-sortingloss", title, tabify=True)
+
     def refresh(self) -> None:
         """Look at the study folder in a background thread and tell what changed there, by whomever."""
         study = self.study
@@ -202,6 +185,9 @@ class Session(QObject):
         self.closed = True
         self._timer.stop()
         self.jobs.shutdown()
+
+    def _on_job_ended(self, job: Job) -> None:
+        self.refresh()
 
     def _set(self, study: Study | None, picture: _Picture | None) -> None:
         self.study = study
@@ -238,8 +224,6 @@ class Session(QObject):
 
 def look(study: Study) -> _Picture:
     """Read everything the stages show of a study folder. Not for the GUI thread."""
-    from napari_sortingloss.widgets.states import volume_states
-
     volumes = dict(study.volumes)
     runs = study.runs()
     infos = tuple(
@@ -254,7 +238,7 @@ def look(study: Study) -> _Picture:
         )
         for run in runs
     )
-    return _Picture(volumes, volume_states(study, volumes, runs), infos, shutil.disk_usage(study.path).free)
+    return _Picture(volumes, volume_states(study, volumes, runs), infos, study.free_bytes())
 
 
 _sessions: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()

@@ -140,7 +140,7 @@ class Stage(QWidget):
 
     def go_to(self, stage: str) -> None:
         """Show another stage: its tab in the Workbench, or its dock."""
-        self.session.stage_requested.emit(stage)
+        self.session.show_stage(stage)
 
     def apply_theme(self, colors: Colors) -> None:
         """Restyle; a subclass with plots of its own extends this."""

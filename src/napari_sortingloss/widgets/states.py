@@ -2,70 +2,109 @@
 
 from __future__ import annotations
 
-import json
-import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sortingloss.widgets.session import VolumeState
-
 if TYPE_CHECKING:
-    from napari_sortingloss.study import Run, Study
-
-logger = logging.getLogger(__name__)
+    from napari_sortingloss.study import Run, Study, VolumeRecord
 
 
-def volume_states(study: Study, names: Iterable[str], runs: Iterable[Run]) -> dict[str, VolumeState]:
+@dataclass(frozen=True)
+class VolumeState:
+    """What has been done with a volume, and what the newest order of its slices says about it.
+
+    Attributes
+    ----------
+    pretrained, localized, annotated, segmented : bool
+    flipped : bool
+        The newest `order` that still applies says that it is stored the other way round.
+    displacement, random_displacement : float or None
+        Of that order, in slices.
+    run : str
+        The run of that order.
+    """
+
+    pretrained: bool = False
+    localized: bool = False
+    annotated: bool = False
+    segmented: bool = False
+    flipped: bool = False
+    displacement: float | None = None
+    random_displacement: float | None = None
+    run: str = ""
+
+
+STEPS = ("added", "pre-trained on", "localized", "annotated", "segmented")
+
+
+def done_steps(state: VolumeState) -> tuple[bool, ...]:
+    """Return which of `STEPS` are done."""
+    return (True, state.pretrained, state.localized, state.annotated, state.segmented)
+
+
+def volume_states(
+    study: Study, volumes: Mapping[str, VolumeRecord], runs: Sequence[Run]
+) -> dict[str, VolumeState]:
     """Return what has been done with each volume.
 
     Parameters
     ----------
     study : Study
-    names : iterable of str
-        The volumes asked about.
-    runs : iterable of Run
+    volumes : mapping of str to VolumeRecord
+    runs : sequence of Run
         The study's runs, newest first.
     """
     seen: set[str] = set()
     orders: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for run in runs:
-        seen.update(trained_on(run))
-        for name, values in read_order(run.path).items():
-            orders.setdefault(name, (run.id, values))
+        seen.update(trained_on(run, volumes))
+        for name, entry in _applying(run, volumes).items():
+            orders.setdefault(name, (run.id, entry))
     result = {}
-    for name in names:
-        run_id, order = orders.get(name, ("", {}))
+    for name in volumes:
+        run_id, entry = orders.get(name, ("", {}))
         result[name] = VolumeState(
             pretrained=name in seen,
             localized=_any_in(study.path / "localizations" / name),
             annotated=_any_in(study.path / "annotations" / name),
             segmented=_any_in(study.path / "predictions" / name),
-            flipped=bool(order.get("flipped", False)),
-            displacement=order.get("mean_displacement"),
-            random_displacement=order.get("random_displacement"),
+            flipped=bool(entry.get("flipped", False)),
+            displacement=entry.get("mean_displacement"),
+            random_displacement=entry.get("random_displacement"),
             run=run_id,
         )
     return result
 
 
-def trained_on(run: Run) -> tuple[str, ...]:
-    """Return the volumes a run learns from, as its settings name them."""
-    volumes = run.settings.get("train_volumes") or run.settings.get("volumes") or ()
-    return tuple(volumes)
+def trained_on(run: Run, names: Iterable[str]) -> set[str]:
+    """Return the volumes a run learns from: its patterns (all when empty) without those kept out to measure on."""
+    if run.kind != "pretrain":
+        return set()
+    volumes = tuple(run.settings.get("volumes") or ("*",))
+    kept_out = tuple(run.settings.get("validate") or ())
+    return {name for name in names if _fits(name, volumes) and not _fits(name, kept_out)}
 
 
-def read_order(run_path: Path) -> dict[str, Mapping[str, Any]]:
-    """Return ``{volume: values}`` of a run's ``order.json``; empty where there is none that can be read."""
-    path = run_path / "order.json"
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        return {entry["name"]: entry for entry in document["volumes"]}
-    except FileNotFoundError:
+def _fits(name: str, patterns: Sequence[str]) -> bool:
+    return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _applying(run: Run, volumes: Mapping[str, VolumeRecord]) -> dict[str, Mapping[str, Any]]:
+    """Return what a run's order says of volumes whose axis and direction are still as they were."""
+    from napari_sortingloss.pretext.order import read_order
+
+    document = read_order(run)
+    if document is None:
         return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        logger.warning("cannot read '%s': %s", path, error)
-        return {}
+    return {
+        name: entry
+        for name, entry in document["volumes"].items()
+        if name in volumes
+        and (entry.get("axis"), entry.get("direction")) == (volumes[name].axis, volumes[name].direction)
+    }
 
 
 def _any_in(folder: Path) -> bool:

@@ -1,0 +1,141 @@
+"""Ordering axis and direction, and voxel size and unit: the two small editors that import and details share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psygnal import Signal
+from qtpy.QtGui import QDoubleValidator
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QWidget
+
+from napari_sortingloss.errors import BadSetting
+from napari_sortingloss.widgets.fields import calm_wheel
+
+ARROWS = {"+": "↑", "-": "↓"}
+UNITS = (("", "px"), ("mm", "mm"), ("um", "µm"), ("nm", "nm"), ("cm", "cm"), ("m", "m"))
+
+
+class AxisEdit(QWidget):
+    """Chooses along which axis slices are put in order, and in which direction."""
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.axis, self.direction = QComboBox(), QComboBox()
+        for name, what in (("z", "z"), ("y", "y"), ("x", "x")):
+            self.axis.addItem(what, name)
+        for sign, word in (("+", "↑ as stored"), ("-", "↓ reversed")):
+            self.direction.addItem(word, sign)
+        self.axis.setToolTip(
+            "<p>The axis along which the slices have an order, e.g. from head to tail. Slices are cut across it.</p>"
+        )
+        self.direction.setToolTip(
+            "<p>Whether slices are counted as they are stored or against it. All volumes should run the same way, "
+            "e.g. head first. Nothing is copied.</p>"
+        )
+        self.axis.setAccessibleName("Ordering axis")
+        self.direction.setAccessibleName("Direction")
+        for combo in (self.axis, self.direction):
+            calm_wheel(combo)
+            combo.activated.connect(lambda *_: self.changed.emit())
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.axis)
+        layout.addWidget(self.direction, 1)
+
+    def value(self) -> tuple[str, str]:
+        """Return (axis, direction)."""
+        return self.axis.currentData(), self.direction.currentData()
+
+    def set_value(self, axis: str, direction: str) -> None:
+        """Show an axis and a direction without telling anybody."""
+        self.axis.setCurrentIndex(self.axis.findData(axis))
+        self.direction.setCurrentIndex(self.direction.findData(direction))
+
+
+class VoxelSizeEdit(QWidget):
+    """Edits (z, y, x) voxel size and unit; empty boxes mean what the file says."""
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        self.boxes: list[QLineEdit] = []
+        for axis in "zyx":
+            box = QLineEdit()
+            box.setPlaceholderText(axis)
+            box.setToolTip(f"Distance of the voxels along {axis}")
+            box.setAccessibleName(f"Voxel size along {axis}")
+            validator = QDoubleValidator(0.0, 1e9, 9, box)
+            validator.setLocale(_c_locale())
+            box.setValidator(validator)
+            box.editingFinished.connect(self._tell)
+            self.boxes.append(box)
+            layout.addWidget(QLabel(axis))
+            layout.addWidget(box, 1)
+        self.unit = QComboBox()
+        for name, shown in UNITS:
+            self.unit.addItem(shown, name)
+        self.unit.setToolTip("Unit of the voxel size")
+        self.unit.setAccessibleName("Unit of the voxel size")
+        calm_wheel(self.unit)
+        self.unit.activated.connect(self._tell)
+        layout.addWidget(self.unit)
+        self._last = self._texts()
+
+    def value(self) -> tuple[tuple[float, float, float] | None, str]:
+        """Return (voxel size or None when all boxes are empty, unit).
+
+        Raises
+        ------
+        BadSetting
+            If some boxes are empty or a number is not positive.
+        """
+        texts = [box.text().strip().replace(",", ".") for box in self.boxes]
+        unit = self.unit.currentData()
+        if not any(texts):
+            return None, unit
+        try:
+            z, y, x = (float(text) for text in texts)
+        except ValueError:
+            z = y = x = 0.0
+        if min(z, y, x) <= 0:
+            raise BadSetting(
+                "Cannot use this voxel size", "it needs three numbers above 0", "fill in z, y and x"
+            )
+        return (z, y, x), unit
+
+    def set_value(self, voxel_size: Sequence[float] | None, unit: str) -> None:
+        """Show a voxel size without telling anybody; None empties the boxes."""
+        for box, value in zip(self.boxes, voxel_size or (None,) * 3, strict=True):
+            box.setText("" if value is None else f"{value:.6g}")
+        index = self.unit.findData(unit)
+        if index < 0:
+            self.unit.addItem(unit, unit)
+            index = self.unit.count() - 1
+        self.unit.setCurrentIndex(index)
+        self._last = self._texts()
+
+    def set_hint(self, voxel_size: Sequence[float] | None) -> None:
+        """Show in the empty boxes what the file says."""
+        for box, value, axis in zip(self.boxes, voxel_size or (None,) * 3, "zyx", strict=True):
+            box.setPlaceholderText(axis if value is None else f"{value:.6g}")
+
+    def _texts(self) -> tuple[str, ...]:
+        return (*(box.text() for box in self.boxes), self.unit.currentText())
+
+    def _tell(self, *_: object) -> None:
+        if self._texts() != self._last:  # leaving a box untouched is no change
+            self._last = self._texts()
+            self.changed.emit()
+
+
+def _c_locale():  # type: ignore[no-untyped-def]
+    from qtpy.QtCore import QLocale
+
+    return QLocale(QLocale.Language.C)

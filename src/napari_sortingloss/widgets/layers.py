@@ -1,0 +1,216 @@
+"""Volumes of a study as napari layers: views of what is on disk, marked as ours; nobody else's layer is ever touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_sortingloss.errors import BadInput
+from napari_sortingloss.widgets.theme import unwrap
+
+if TYPE_CHECKING:
+    from napari_sortingloss.study import Volume
+
+MARK = "napari_sortingloss"
+AXES = ("z", "y", "x")
+_UNITS = {"": "pixel", "px": "pixel", "µm": "um"}
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """All that a layer needs, read in a background thread; `apply` then only touches the viewer.
+
+    Attributes
+    ----------
+    study, volume, content : str
+        Whose view it is: the study's path, the volume's name, what of it (``"volume"``, ``"uncertainty"``…).
+    name : str
+        The layer's name: ``A_J``, or ``A_J · uncertainty``.
+    data : list of dask.array.Array
+        The pyramid, the full level first, (z, y, x).
+    scale, translate : tuple of float
+        (z, y, x) in `unit`.
+    unit : str
+        As napari's units, e.g. ``"mm"``, ``"um"`` or ``"pixel"``.
+    axis : str
+        The ordering axis.
+    """
+
+    study: str
+    volume: str
+    content: str
+    name: str
+    data: list[Any]
+    scale: tuple[float, float, float]
+    translate: tuple[float, float, float]
+    unit: str
+    axis: str
+
+    @property
+    def mark(self) -> dict[str, str]:
+        """What says that a layer is this one."""
+        return {"study": self.study, "volume": self.volume, "content": self.content}
+
+
+def plan(volume: Volume) -> LayerPlan:
+    """Read what is needed to show a volume. Not for the GUI thread."""
+    record = volume.record
+    offset = tuple(o * s for o, s in zip(record.offset, record.voxel_size, strict=True))
+    return LayerPlan(
+        study=str(volume.study.path),
+        volume=volume.name,
+        content="volume",
+        name=volume.name,
+        data=volume.pyramid(),
+        scale=tuple(record.voxel_size),
+        translate=offset,
+        unit=_UNITS.get(record.unit, record.unit),
+        axis=record.axis,
+    )
+
+
+def show(viewer: Any, plans: list[LayerPlan], *, along_axis: bool = True) -> list[Any]:
+    """Show volumes in the viewer; a layer of ours that shows one already is brought up to date in place.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    plans : list of LayerPlan
+    along_axis : bool
+        Let the slider step along the ordering axis of the first volume.
+
+    Returns
+    -------
+    list of napari.layers.Image
+    """
+    viewer = unwrap(viewer)
+    first_ever = not viewer.layers
+    shown = []
+    for item in plans:
+        unit = _fitting_unit(viewer, item)
+        layer = find(viewer, item.mark)
+        if layer is not None and layer.data[0].shape != item.data[0].shape:
+            viewer.layers.remove(layer)
+            layer = None
+        if layer is None:
+            layer = viewer.add_image(
+                item.data,
+                name=item.name,
+                multiscale=True,
+                scale=item.scale,
+                translate=item.translate,
+                units=(unit,) * 3,
+                axis_labels=AXES,
+                contrast_limits=(0, 255),
+                metadata={MARK: item.mark},
+            )
+        else:
+            layer.data = item.data
+            layer.scale, layer.translate, layer.units = item.scale, item.translate, (unit,) * 3
+            layer.name = item.name
+            layer.visible = True
+        shown.append(layer)
+    if shown:
+        viewer.layers.selection = set(shown)
+        viewer.layers.selection.active = shown[-1]
+        if along_axis:
+            step_along(viewer, plans[0].axis)
+        if first_ever:
+            viewer.reset_view()
+    return shown
+
+
+def find(viewer: Any, mark: dict[str, str]) -> Any:
+    """Return the layer of ours with this mark, or None."""
+    return next((layer for layer in unwrap(viewer).layers if layer.metadata.get(MARK) == mark), None)
+
+
+def rename(viewer: Any, study: str, old: str, new: str | None) -> None:
+    """Follow a volume that was renamed; take its layers away if `new` is None (it was removed)."""
+    viewer = unwrap(viewer)
+    for layer in list(viewer.layers):
+        mark = layer.metadata.get(MARK)
+        if mark is None or mark.get("study") != study or mark.get("volume") != old:
+            continue
+        if new is None:
+            viewer.layers.remove(layer)
+        else:
+            layer.metadata[MARK] = {**mark, "volume": new}
+            layer.name = layer.name.replace(old, new, 1)
+
+
+def step_along(viewer: Any, axis: str) -> None:
+    """Let the slider step along an axis of the volumes (their last three dimensions)."""
+    viewer = unwrap(viewer)
+    extra = max(0, viewer.dims.ndim - 3)
+    if viewer.dims.ndim < 3:
+        return
+    chosen = AXES.index(axis)
+    order = (*range(extra), *(extra + i for i in (chosen, *(i for i in range(3) if i != chosen))))
+    if tuple(viewer.dims.order) != order:
+        viewer.dims.order = order
+
+
+@dataclass(frozen=True)
+class OpenLayer:
+    """An image layer a volume can be made from.
+
+    Attributes
+    ----------
+    name : str
+    data : array-like
+        The full level, (z, y, x).
+    voxel_size : tuple of float
+    unit : str
+        Empty where the layer only knows pixels.
+    """
+
+    name: str
+    data: Any
+    voxel_size: tuple[float, float, float]
+    unit: str
+
+
+def usable(layer: Any) -> str:
+    """Return why a layer cannot become a volume; empty if it can."""
+    if type(layer).__name__ not in ("Image", "Labels"):
+        return "not an image"
+    if getattr(layer, "rgb", False):
+        return "a colour image, not one of grey values"
+    if layer.metadata.get(MARK) is not None:
+        return "already in the study"
+    shape = layer.data[0].shape if layer.multiscale else layer.data.shape
+    if len(shape) != 3:
+        return f"{len(shape)}-dimensional instead of a volume"
+    return ""
+
+
+def read_layer(layer: Any) -> OpenLayer:
+    """Return what a volume needs of a layer; the voxels are not read yet.
+
+    Raises
+    ------
+    BadInput
+        If the layer is no volume.
+    """
+    why = usable(layer)
+    if why:
+        raise BadInput(f"Cannot add layer '{layer.name}'", f"it is {why}", "choose a 3D image layer")
+    data = layer.data[0] if layer.multiscale else layer.data
+    unit = str(layer.units[-1])
+    known = unit not in ("pixel", "px", "")
+    scale = tuple(abs(float(s)) for s in layer.scale)
+    return OpenLayer(
+        name=layer.name,
+        data=data,
+        voxel_size=scale,  # type: ignore[arg-type]
+        unit={"millimeter": "mm", "micrometer": "um", "nanometer": "nm"}.get(unit, unit) if known else "",
+    )
+
+
+def _fitting_unit(viewer: Any, item: LayerPlan) -> str:
+    """Return a unit napari can show beside the layers that are there: lengths and pixels do not mix in one viewer."""
+    others = {str(layer.units[-1]) for layer in viewer.layers if layer.metadata.get(MARK) != item.mark}
+    if others and ("pixel" in others) != (item.unit == "pixel"):
+        return "pixel"
+    return item.unit

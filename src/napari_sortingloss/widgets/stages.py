@@ -1,0 +1,8 @@
+"""Which stages there are, in the order of the work; a new stage is one line here and two in napari.yaml."""
+
+from __future__ import annotations
+
+STAGES = {
+    "Study": "napari_sortingloss.widgets.study:StudyWidget",
+    "Pre-train": "napari_sortingloss.widgets.pretrain:PretrainWidget",
+}

@@ -1,0 +1,49 @@
+"""All stages as tabs in one dock widget."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from qtpy.QtCore import QSize
+from qtpy.QtWidgets import QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+
+from napari_sortingloss.widgets.lifetime import follow
+from napari_sortingloss.widgets.session import session_of
+from napari_sortingloss.widgets.stage import WIDTH, Stage
+from napari_sortingloss.widgets.stages import STAGES
+
+
+class Workbench(QWidget):
+    """The stages, one tab each, in the order of the work.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__()
+        session = session_of(napari_viewer)
+        self.tabs = QTabWidget()
+        self.tabs.setDocumentMode(True)
+        self.stages: dict[str, Stage] = {}
+        for title, place in STAGES.items():
+            module, _, name = place.partition(":")
+            stage = getattr(import_module(module), name)(napari_viewer)
+            self.stages[title] = stage
+            self.tabs.addTab(stage, title)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.tabs)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        follow(self, session.stage_requested, self.show_stage)
+
+    def show_stage(self, title: str) -> None:
+        """Bring a stage to the front."""
+        if title in self.stages:
+            self.tabs.setCurrentWidget(self.stages[title])
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Return the width of a napari dock."""
+        return QSize(WIDTH + 10, 640)
