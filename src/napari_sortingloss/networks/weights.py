@@ -103,7 +103,7 @@ def save_weights(path: Path, module: nn.Module, spec: InputSpec) -> None:
         If the disk is full or the place cannot be written to.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
-    data = safetensors.torch.save(tensors, metadata={"format": "pt", KEY: json.dumps(spec.to_json())})
+    data = safetensors.torch.save(tensors, metadata={KEY: json.dumps(spec.to_json())})
     with readable_os_errors(f"Cannot save the weights '{path.name}'"):
         write_bytes(path, data)
 
@@ -187,10 +187,11 @@ def load_encoder(path: Path) -> tuple[Encoder, InputSpec]:
 
 def _metadata(data: bytes, what: str) -> dict[str, str]:
     """Return the metadata of a safetensors file after checking that it is one and complete."""
-    if data[:2] == b"PK" or data[:2] == b"\x80\x02":
-        raise BadInput(what, "it is a PyTorch file, which could run code on this computer when opened", _TODO)
     length = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or data[8:9] != b"{":
+    if data[8:9] != b"{":
+        if data[:4] == b"PK\x03\x04" or (data[:1] == b"\x80" and data[1:2] <= b"\x05"):  # a zip or a pickle
+            why = "it is a PyTorch or pickle file, which could run code on this computer when opened"
+            raise BadInput(what, why, _TODO)
         raise BadInput(what, "it is not a safetensors file", _TODO)
     if len(data) < 8 + length:
         raise BadInput(what, "the file is cut off", "copy it again, or choose another run")
