@@ -1,0 +1,51 @@
+"""Downsampling against plain loops over blocks."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from napari_sortingloss.study.downsample import block_majority, block_mean, reduced_shape
+
+
+def blocks(data: np.ndarray, n: int):
+    """Yield (position, voxels) of every block, those cut off by a far face included."""
+    for at in product(*(range(-(-s // n)) for s in data.shape)):
+        yield at, data[tuple(slice(i * n, (i + 1) * n) for i in at)]
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "uint32", "int32", "float32", "float64"])
+def test_each_voxel_is_the_mean_of_its_block_even_where_a_face_cuts_it_off(n, dtype):
+    data = (np.random.default_rng(0).random((7, 11, 13)) * 100).astype(dtype)
+    got = block_mean(data, n)
+    assert got.shape == reduced_shape(data.shape, n)
+    for at, block in blocks(data, n):
+        assert got[at] == pytest.approx(block.astype(float).mean(), rel=1e-5)
+
+
+def test_what_is_not_finite_is_left_out_of_the_mean():
+    data = np.arange(2 * 2 * 4, dtype=np.float32).reshape(2, 2, 4)
+    data[0, 0, 0], data[1, 1, 1] = np.nan, np.inf
+    data[:, :, 2:] = np.nan
+    got = block_mean(data, 2)
+    first = np.array([1, 4, 5, 8, 9, 12])
+    assert got[0, 0, 0] == pytest.approx(first.mean())
+    assert np.isnan(got[0, 0, 1])
+
+
+def test_a_factor_of_one_changes_nothing():
+    data = np.arange(24, dtype=np.uint16).reshape(2, 3, 4)
+    assert block_mean(data, 1) is data
+    assert block_majority(data, 1) is data
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_a_label_is_the_most_frequent_of_its_block_and_the_smallest_of_equals(n):
+    data = np.random.default_rng(0).integers(0, 4, (7, 9, 10)).astype(np.uint16)
+    got = block_majority(data, n)
+    assert got.dtype == data.dtype
+    for at, block in blocks(data, n):
+        assert got[at] == np.bincount(block.ravel()).argmax()
