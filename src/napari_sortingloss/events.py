@@ -138,12 +138,13 @@ class Saved(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class StateChanged(Event):
-    """A job began, paused, went on or ended; `message` says why where that is not obvious."""
+    """A job began, paused, went on or ended; `message` says why where that is not obvious, `run` is the run's id."""
 
     kind: ClassVar[str] = "state"
     state: State
     step: int = 0
     message: str = ""
+    run: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

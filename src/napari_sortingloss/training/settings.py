@@ -172,3 +172,7 @@ class TrainSettings(Settings):
             For the base class the loss alone.
         """
         return (Curve("loss", "loss", main=True),)
+
+    def slices_per_step(self) -> int:
+        """Return how many slices the network sees in a step: the measure of memory and time."""
+        return 1

@@ -230,9 +230,12 @@ class PretextTask(ABC, Generic[S]):
         """
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
-        """Return the optimizer; Adam on everything that needs a gradient unless a task says otherwise."""
+        """Return the optimizer; Adam on everything that needs a gradient unless a task says otherwise.
+
+        The network is on its device already.
+        """
         parameters = [p for p in network.parameters() if p.requires_grad]
-        return torch.optim.Adam(parameters, lr=self.settings.learning_rate)
+        return torch.optim.Adam(parameters, lr=self.settings.learning_rate, fused=True)
 
     def set_rates(self, optimizer: torch.optim.Optimizer, step: int) -> None:
         """Set the learning rates of the parameter groups before a step, as a function of the step alone."""
@@ -284,7 +287,10 @@ class PretextTask(ABC, Generic[S]):
         return input_spec(self.settings, volumes)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the task remembers between steps, JSON-ready; goes into every checkpoint."""
+        """Return what the task remembers between steps, JSON-ready; goes into every checkpoint.
+
+        A checkpoint can fall between two reviews: what waits for the next one belongs to it.
+        """
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -1,0 +1,72 @@
+"""Saves a run: the last checkpoint, the best one, and the encoder for whoever uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_sortingloss.events import Saved
+from napari_sortingloss.training import checkpoints, failures
+from napari_sortingloss.training.curves import Curve
+from napari_sortingloss.training.engine import Engine
+from napari_sortingloss.training.export import export_encoder
+
+if TYPE_CHECKING:
+    from napari_sortingloss.networks.weights import InputSpec
+
+
+class Keeper:
+    """Knows what of a run is on disk.
+
+    Parameters
+    ----------
+    folder : Path or None
+        The run's folder; None in a process that does not write.
+    main : Curve
+        The figure by which the best checkpoint is chosen.
+
+    Attributes
+    ----------
+    saved : int
+        The step of the last checkpoint; 0 for none.
+    best : float or None
+        The best value of the main figure so far.
+    """
+
+    def __init__(self, folder: Path | None, main: Curve) -> None:
+        self._folder, self._main = folder, main
+        self.saved = 0
+        self.best: float | None = None
+
+    def is_better(self, values: Mapping[str, float]) -> bool:
+        """Return whether these figures are the best so far, and remember them if so."""
+        value = values.get(self._main.metric)
+        if value is None or not self._main.better(value, self.best):
+            return False
+        self.best = value
+        return True
+
+    def save(
+        self, engine: Engine, checkpoint: checkpoints.Checkpoint, spec: InputSpec, *, best: bool
+    ) -> list[Saved]:
+        """Write a checkpoint and, where it is the best or there was none yet, the encoder.
+
+        Raises
+        ------
+        UserError
+            If the weights are not finite, or the disk does not take them; what was saved before is kept.
+        """
+        self.saved = checkpoint.step
+        if self._folder is None:
+            return []
+        if not engine.is_finite():
+            raise failures.not_a_number(checkpoint.step)
+        path = checkpoints.save_checkpoint(self._folder, checkpoint)
+        saved = [Saved(step=checkpoint.step, file=path.name)]
+        if best:
+            path = checkpoints.keep_as_best(self._folder)
+            saved.append(Saved(step=checkpoint.step, file=path.name, best=True))
+        if best or not checkpoints.path_of(self._folder, "best").is_file():
+            export_encoder(self._folder, engine.network, spec)
+        return saved

@@ -1,0 +1,414 @@
+"""The one training loop, a job like any other: it trains whatever a task describes and knows no particular one."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, nullcontext
+from enum import IntFlag
+from typing import TYPE_CHECKING, Any
+
+from napari_sortingloss.errors import BadSetting, UserError
+from napari_sortingloss.events import Event, Notice, Progress, Result, State
+from napari_sortingloss.training import checkpoints, failures
+from napari_sortingloss.training.curves import main_curve
+from napari_sortingloss.training.devices import pick_device
+from napari_sortingloss.training.engine import Engine
+from napari_sortingloss.training.feed import Feed
+from napari_sortingloss.training.interrupts import unbroken
+from napari_sortingloss.training.keeper import Keeper
+from napari_sortingloss.training.machine import choose_machine
+from napari_sortingloss.training.meters import Every, Sums
+from napari_sortingloss.training.pictures import remove_pictures_after
+from napari_sortingloss.training.place import Place
+from napari_sortingloss.training.reporter import Reporter
+from napari_sortingloss.training.speeds import remember_speed
+from napari_sortingloss.training.task import PretextTask, StepOutput
+from napari_sortingloss.training.world import Workers, World, own_place, own_places
+
+if TYPE_CHECKING:
+    from napari_sortingloss.study import RunWriter, Study, Volume
+
+REVIEW_EVERY = 20
+"""Steps between two calls of `PretextTask.review`."""
+
+SAVE_SECONDS = 60.0
+"""A checkpoint is never much older than this."""
+
+PAUSE_SECONDS = 0.2
+"""How often a paused run looks whether it may go on."""
+
+SPEED_AFTER_SECONDS = 20.0
+"""A run shorter than this says nothing about the speed of the next one."""
+
+
+class _Order(IntFlag):
+    """What the first process decides before a step, for all processes."""
+
+    GO_ON = 0
+    STOP = 1
+    PAUSE = 2
+    REPORT = 4
+    SAVE = 8
+
+
+def fit(
+    task: PretextTask[Any],
+    study: Study,
+    writer: RunWriter | None,
+    train: Sequence[Volume],
+    validation: Sequence[Volume] = (),
+    *,
+    resume: bool = False,
+    place: Place | None = None,
+) -> Generator[Event]:
+    """Train a task: a job that reports as it goes and can be closed, paused, stopped, killed and resumed.
+
+    Parameters
+    ----------
+    task : PretextTask
+        What to train; its settings say how long and on what device. The caller has let it `check` the volumes.
+    study : Study
+        The study of the volumes.
+    writer : RunWriter or None
+        The run to write to, held by the caller. None in every process but the first (rank 0).
+    train, validation : sequence of Volume
+        The volumes to learn from, and those to measure on.
+    resume : bool
+        Whether to go on from the run's last checkpoint.
+    place : Place, optional
+        Where this process stands among several; found by itself under ``torchrun`` and ``srun``. With
+        ``settings.devices > 1`` and nothing of the kind, this process starts the others.
+
+    Yields
+    ------
+    Event
+        `StateChanged` first and, unless the job was closed or failed, `Result` last; nothing but in the first
+        process.
+
+    Raises
+    ------
+    UserError
+        If something stands in the way that a person can mend; the run's state is ``failed`` then.
+    """
+    place = place or Place.of_this_process()
+    run = _Fit(task, study, writer, train, validation, resume, place).run()
+    try:
+        for event in run:
+            if place.rank == 0:
+                yield event
+    finally:
+        run.close()
+
+
+class _Fit:
+    def __init__(
+        self,
+        task: PretextTask[Any],
+        study: Study,
+        writer: RunWriter | None,
+        train: Sequence[Volume],
+        validation: Sequence[Volume],
+        resume: bool,
+        place: Place,
+    ) -> None:
+        self.task, self.study, self.writer = task, study, writer
+        self.train, self.validation = train, validation
+        self.resume, self.place = resume, place
+        self.settings = task.settings
+        self.keeper = Keeper(writer.run.path if writer else None, main_curve(task.curves))
+        self.step = 0
+        self.before = (0.0, 0)  # seconds and slices of earlier sessions
+        self.report = Reporter(writer, self.settings.steps)
+        self.save_due = Every(SAVE_SECONDS, at_once=False)
+        self.begun = False  # the run's state says that it is running
+        self.whole = False  # what is in memory is the state after `step` steps
+        self.paused = False
+        self.training = False  # all processes are between two steps, waiting for an order
+        self.workers: Workers | None = None
+
+    # -- from beginning to end ----------------------------------------------------------------------------------
+
+    def run(self) -> Generator[Event]:
+        with ExitStack() as self.stack:
+            try:
+                yield from self._begin()
+                outcome = yield from self._train()
+                yield from self._end(outcome)
+            except GeneratorExit:
+                self._leave("stopped", "the run was closed")
+                raise
+            except KeyboardInterrupt:
+                self._leave("stopped", "the run was interrupted")
+                raise
+            except Exception as error:
+                told = self._explained(error)
+                self._leave("failed", str(told))
+                if told is error:
+                    raise
+                raise told from error
+
+    def _begin(self) -> Generator[Event]:
+        found = self._found_checkpoint()
+        self.begun = True
+        yield self.report.state("running", self.step)
+        yield self.report.progress(0, "getting ready")
+        if self.place.size == 1 and self.settings.devices > 1:
+            yield from self._start_workers()
+        if self.place.rank > 0:
+            self._leave_interrupts_to_the_first()
+        self.machine = choose_machine(self.settings, self.place.local_size)
+        self.engine = Engine(self.task, self.machine, self.place)
+        self.stack.callback(self.engine.close)
+        self.world = World(self.place)
+        self.stack.callback(self.world.close)
+        found = self.world.share(found)
+        if found is not None:
+            self.step = self.keeper.saved = found.step
+            self.keeper.best, self.before = found.best, (found.seconds, found.slices)
+            self.report.figures, self.report.measured = dict(found.metrics), dict(found.validation)
+            self.engine.load(found)
+        del found
+        self.spec = self.task.input_spec(self.train)
+        self._feed()
+        self.stack.callback(lambda: self.feed.close())
+        self.whole = True
+        yield self.report.tell(Notice(message=self.machine.text))
+
+    def _found_checkpoint(self) -> checkpoints.Checkpoint | None:
+        if self.writer is None:
+            return None
+        folder = self.writer.run.path
+        checkpoints.remove_leftovers(folder)
+        if not self.resume:
+            return None
+        found = checkpoints.load_checkpoint(folder)
+        if found.step >= self.settings.steps:
+            raise BadSetting(
+                f"Cannot go on with '{folder.name}'",
+                f"it has done all its {found.step} steps",
+                f"ask for more than {found.step} steps",
+            )
+        self.step = found.step
+        self.writer.rewind(found.step)
+        remove_pictures_after(folder, found.step)
+        return found
+
+    def _start_workers(self) -> Iterator[Event]:
+        first, *others = own_places(self.settings.devices)
+        kind = type(self.task)
+        order = {
+            "study": str(self.study.path),
+            "task": f"{kind.__module__}:{kind.__qualname__}",
+            "settings": self.settings.to_json(),
+            "train": [v.name for v in self.train],
+            "validation": [v.name for v in self.validation],
+        }
+        self.workers = Workers([{**order, **other} for other in others])
+        self.stack.callback(self.workers.close)
+        for _ in self.workers.wait_ready():
+            yield self.report.progress(self.step, "starting processes")
+        self.place = own_place(**first)
+
+    def _leave_interrupts_to_the_first(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self.stack.callback(signal.signal, number, signal.signal(number, signal.SIG_IGN))
+
+    def _train(self) -> Generator[Event, None, State]:
+        alone = self.world.size == 1
+        self.training = True
+        self.report.clock.start()
+        while self.step < self.settings.steps:
+            with nullcontext() if alone else unbroken():
+                order = _Order(self.world.agree(self._decide()))
+                if order & _Order.STOP:
+                    self.training = False
+                    return "stopped"
+                events = self._pause() if order & _Order.PAUSE else self._turn(order)
+                if not alone:  # the others must never wait for whoever reads the events
+                    events = iter(list(events))
+            yield from events
+        self.training = False
+        return "finished"
+
+    def _end(self, outcome: State) -> Iterator[Event]:
+        self.report.clock.stop()
+        yield from self._save()
+        if self.writer is None:
+            return
+        speed = self.report.clock.slices / self.report.clock.seconds if self.report.clock.seconds > 0 else 0.0
+        if self.report.clock.seconds > SPEED_AFTER_SECONDS:
+            cores = self.machine.threads * self.place.local_size if self.machine.kind == "cpu" else 1
+            each = speed if self.machine.kind == "cpu" else speed / self.world.size
+            remember_speed(self.settings, pick_device(self.settings), each, cores)
+        yield self.report.state(outcome, self.step)
+        value = {
+            "run": self.writer.run.id,
+            "state": outcome,
+            "steps": self.step,
+            "seconds": round(self.before[0] + self.report.clock.seconds, 3),
+            "slices_per_second": round(speed, 2),
+            "metrics": self.report.figures,
+            "validation": self.report.measured,
+        }
+        yield self.report.tell(Result(value=value))
+
+    def _leave(self, state: State, message: str) -> None:
+        """Save what can be saved and write the last state; nothing can be yielded any more."""
+        together = getattr(self, "world", None) is not None and self.world.size > 1
+        if together and self.training and self.whole and state == "stopped":
+            self.world.agree(_Order.STOP)
+            together = False  # the others follow the order and save too
+        if self.whole and not together and self.step > self.keeper.saved:
+            try:
+                for _ in self._save():
+                    pass
+            except UserError as problem:
+                message = f"{message} ({problem})"
+        if self.begun:
+            self.report.state(state, self.step, message)
+
+    def _explained(self, error: Exception) -> Exception:
+        if failures.is_out_of_memory(error):
+            return failures.out_of_memory(
+                self.machine.kind if hasattr(self, "machine") else self.settings.device
+            )
+        if self.workers is not None and not isinstance(error, UserError):
+            return self.workers.problem(patience=5.0) or error
+        return error
+
+    # -- one step -----------------------------------------------------------------------------------------------
+
+    def _decide(self) -> _Order:
+        if self.writer is None:
+            return _Order.GO_ON
+        command = self.writer.command()
+        if command != "run":
+            return _Order.STOP if command == "stop" else _Order.PAUSE
+        self.writer.heartbeat()
+        order = _Order.REPORT if self.report.metrics_due.due() else _Order.GO_ON
+        return order | _Order.SAVE if self.save_due.due() else order
+
+    def _pause(self) -> Iterator[Event]:
+        if not self.paused:
+            self.paused = True
+            self.report.clock.stop()
+            yield from self._save()
+            yield self.report.state("paused", self.step)
+        if self.writer is not None:
+            self.writer.heartbeat()
+            time.sleep(PAUSE_SECONDS)
+            yield Progress(done=self.step, total=self.settings.steps, what="paused", unit="steps")
+
+    def _turn(self, order: _Order) -> Iterator[Event]:
+        if self.paused:
+            self.paused = False
+            self.report.clock.start()
+            yield self.report.state("running", self.step)
+        output = None
+        problem: UserError | None = None
+        try:
+            count, batch = self.feed.next()
+            with unbroken():
+                self.whole = False
+                output = self.engine.learn(batch)
+                self.report.add(output.loss, output.metrics)
+                self.step += 1
+                notices = self.task.review(self.step) if self.step % REVIEW_EVERY == 0 else ()
+                self.report.clock.step(count * self.world.size)
+                self.whole = True
+        except (RuntimeError, MemoryError) as error:
+            if not failures.is_out_of_memory(error) or self.world.size > 1:
+                raise
+            problem = failures.out_of_memory(self.machine.kind)
+        if problem is not None or output is None:
+            yield from self._shrink(problem or failures.out_of_memory(self.machine.kind))
+            return
+        for notice in notices:
+            yield self.report.tell(notice)
+        yield from self._look(order, output)
+
+    def _shrink(self, problem: UserError) -> Iterator[Event]:
+        self.feed.close()
+        self.engine.forget_gradients()
+        failures.give_memory_back(self.machine.kind)
+        change = self.task.smaller()
+        if change is None:
+            raise problem
+        self._feed()
+        self.whole = True
+        yield self.report.tell(
+            Notice(message=f"The memory did not suffice; training {change}.", level="warning")
+        )
+
+    def _look(self, order: _Order, output: StepOutput) -> Iterator[Event]:
+        """Report, measure and save after a step, where it is time."""
+        settings = self.settings
+        last = self.step == settings.steps
+        measure = bool(self.validation) and (last or self.step % settings.validate_every == 0)
+        save = self.step % settings.checkpoint_every == 0 or bool(order & _Order.SAVE) or last
+        if order & _Order.REPORT or measure or save:
+            self.whole = False  # until it is known that the loss is a number
+            told = list(self.report.training(self.step, self.world))
+            self.whole = True
+            yield from told
+        yield from self.report.snapshot_if_due(self.step, output)
+        yield from self.report.progress_if_due(self.step)
+        best = False
+        if measure:
+            yield from self._measure()
+            best = self.keeper.is_better(self.report.measured)
+        elif save and not self.validation:
+            best = self.keeper.is_better(self.report.since_save())
+        if save or best:
+            yield from self._save(best=best)
+
+    # -- measuring and saving -----------------------------------------------------------------------------------
+
+    def _measure(self) -> Iterator[Event]:
+        self.report.clock.stop()
+        mine: list[Sums] = []
+        for index in range(self.world.rank, len(self.validation), self.world.size):
+            volume = self.validation[index]
+            work = self.engine.measure(volume, index, self.step)
+            while True:
+                try:
+                    next(work)
+                except StopIteration as end:
+                    mine.append({k: (float(v), 1) for k, v in end.value.items()})
+                    break
+                yield from self.report.progress_if_due(self.step, f"measuring on {volume.name}")
+        parts = [part for parts in self.world.gather(mine) for part in parts]
+        yield self.report.validation(self.step, parts)
+        self.report.clock.start()
+
+    def _save(self, *, best: bool = False) -> Iterator[Event]:
+        if self.step == self.keeper.saved and not best:
+            return
+        tasks = self.world.gather(self.task.state_dict())
+        found = checkpoints.Checkpoint(
+            step=self.step,
+            network=self.engine.network.state_dict(),
+            optimizer=self.engine.optimizer.state_dict(),
+            tasks=tasks,
+            settings=self.settings.to_json(),
+            best=self.keeper.best,
+            seconds=self.before[0] + self.report.clock.now(),
+            slices=self.before[1] + self.report.clock.slices,
+            metrics=self.report.figures,
+            validation=self.report.measured,
+        )
+        with unbroken():
+            saved = self.keeper.save(self.engine, found, self.spec, best=best)
+        self.save_due.restart()
+        for event in saved:
+            yield self.report.tell(event)
+
+    def _feed(self) -> None:
+        first, rank = self.step, self.world.rank
+        self.feed = Feed(
+            self.task, self.train, self.machine, self.engine.device, rank, first, self.settings.steps
+        )

@@ -1,0 +1,127 @@
+"""Says what a run is doing: averages its figures, keeps its clock, and writes every event to the run and returns it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from napari_sortingloss.events import Event, Metrics, Progress, Snapshot, State, StateChanged
+from napari_sortingloss.training import failures
+from napari_sortingloss.training.meters import Averages, Clock, Every, Recent, Sums, means, merge
+from napari_sortingloss.training.pictures import save_snapshot
+from napari_sortingloss.training.task import StepOutput
+from napari_sortingloss.training.world import World
+
+if TYPE_CHECKING:
+    from napari_sortingloss.study import RunWriter
+
+METRICS_SECONDS, PROGRESS_SECONDS, SNAPSHOT_SECONDS = 0.1, 0.25, 2.0
+"""The shortest intervals between events of a kind."""
+
+PROGRESS_ON_DISK_SECONDS = 1.0
+"""Progress goes to events.jsonl more rarely than to whoever runs the job."""
+
+LONG_RUN = 2e-4
+"""Share of a run's time between two events of a kind: the curve of a run of days can still be drawn."""
+
+
+class Reporter:
+    """What a run says while it goes on.
+
+    Parameters
+    ----------
+    writer : RunWriter or None
+        The run to write to; None in a process that only trains along.
+    steps : int
+        How many steps the run is to take.
+
+    Attributes
+    ----------
+    clock : Clock
+        The time of training.
+    figures, measured : dict of str to float
+        The figures of training, averaged over about the last 100 steps, and those of the last validation.
+    """
+
+    def __init__(self, writer: RunWriter | None, steps: int) -> None:
+        self._writer, self._steps = writer, steps
+        self.clock = Clock()
+        self.figures: dict[str, float] = {}
+        self.measured: dict[str, float] = {}
+        self._averages, self._recent = Averages(), Recent(steps=100)
+        self._since_save: Sums = {}
+        self.metrics_due = Every(METRICS_SECONDS, LONG_RUN)
+        self._progress_due = Every(PROGRESS_SECONDS)
+        self._disk_due = Every(PROGRESS_ON_DISK_SECONDS)
+        self._snapshot_due = Every(SNAPSHOT_SECONDS, LONG_RUN)
+
+    @property
+    def folder(self) -> Path | None:
+        """The run's folder, in the process that writes."""
+        return self._writer.run.path if self._writer is not None else None
+
+    def tell(self, event: Event) -> Event:
+        """Write an event to the run and return it."""
+        if self._writer is not None:
+            self._writer.append(event)
+        return event
+
+    def state(self, state: State, step: int, message: str = "") -> Event:
+        """Say that the run has come into a state."""
+        run = self._writer.run.id if self._writer is not None else ""
+        return self.tell(StateChanged(state=state, step=step, message=message, run=run))
+
+    def progress(self, step: int, what: str) -> Event:
+        """Say how far the run is."""
+        left = self.clock.seconds_for(self._steps - step)
+        event = Progress(done=step, total=self._steps, what=what, unit="steps", seconds_left=left)
+        return self.tell(event) if self._disk_due.due() else event
+
+    def progress_if_due(self, step: int, what: str = "") -> Iterator[Event]:
+        """Say how far the run is, and its speed unless `what` says something else, where it is time to."""
+        if self._progress_due.due():
+            yield self.progress(step, what or f"{self.clock.speed():.0f} slices/s")
+
+    def add(self, loss: Tensor, metrics: Mapping[str, Tensor | float]) -> None:
+        """Add the figures of a step; they stay on the device."""
+        self._averages.add({"loss": loss, **metrics})
+
+    def training(self, step: int, world: World) -> Iterator[Event]:
+        """Report the figures since the last time, averaged over all processes.
+
+        Raises
+        ------
+        UserError
+            If the loss is not a number.
+        """
+        sums = merge(world.gather(self._averages.take()))
+        if not sums:
+            return
+        values = means(sums)
+        if "loss" not in values:
+            raise failures.not_a_number(step)
+        self._recent.add(sums)
+        self._since_save = merge([self._since_save, sums])
+        self.figures = self._recent.means()
+        yield self.tell(Metrics(step=step, values=values))
+
+    def validation(self, step: int, parts: list[Sums]) -> Event:
+        """Report the figures of a validation, the mean over its volumes."""
+        self.measured = means(merge(parts))
+        return self.tell(Metrics(step=step, values=self.measured, split="validation"))
+
+    def since_save(self) -> dict[str, float]:
+        """Return the figures of training since the last time this was asked."""
+        values = means(self._since_save)
+        self._since_save = {}
+        return values
+
+    def snapshot_if_due(self, step: int, output: StepOutput) -> Iterator[Snapshot]:
+        """Show a batch, where it is time to."""
+        if self.folder is not None and output.snapshot is not None and self._snapshot_due.due():
+            event = save_snapshot(self.folder, step, output.snapshot())
+            self.tell(event)
+            yield event
