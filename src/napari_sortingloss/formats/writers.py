@@ -1,0 +1,175 @@
+"""Writing a volume to a file: streamed, atomic, in the format that the suffix says."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_sortingloss.errors import BadInput, OutOfSpace, readable_os_errors
+from napari_sortingloss.formats.folders import is_zarr
+from napari_sortingloss.formats.naming import stem_of, suffix_of
+from napari_sortingloss.formats.sinks import (
+    NiftiSink,
+    PackedNiftiSink,
+    Sink,
+    TiffSink,
+    ZarrSink,
+    refuse_type,
+    sync,
+)
+from napari_sortingloss.formats.units import Geometry, geometry
+
+_SINKS: dict[str, type[Sink]] = {
+    ".tif": TiffSink,
+    ".tiff": TiffSink,
+    ".ome.tif": TiffSink,
+    ".ome.tiff": TiffSink,
+    ".nii": NiftiSink,
+    ".nii.gz": PackedNiftiSink,
+    ".zarr": ZarrSink,
+    ".ome.zarr": ZarrSink,
+}
+WRITABLE = tuple(_SINKS)
+"""Every suffix that can be written, for file dialogs."""
+
+
+def write_volume(
+    path: Path,
+    shape: tuple[int, int, int],
+    dtype: Any,
+    slabs: Iterable[np.ndarray],
+    voxel_size: tuple[float, float, float] | None,
+    unit: str,
+    *,
+    overwrite: bool = False,
+) -> Iterator[int]:
+    """Write a volume slab by slab; the file appears under its name only when it is complete.
+
+    Parameters
+    ----------
+    path : Path
+        The suffix says the format: .tif/.tiff (OME-TIFF), .nii, .nii.gz, .zarr (OME-Zarr 0.5).
+    shape : tuple of int
+        (z, y, x).
+    dtype : data type
+        bool is written as uint8, float16 as float32.
+    slabs : iterable of numpy.ndarray
+        Slabs (n, y, x) that together have `shape`.
+    voxel_size : tuple of float or None
+        Along (z, y, x), in `unit`.
+    unit : str
+        ``"nm"``, ``"um"``, ``"mm"`` or ``""``.
+    overwrite : bool
+        Replace what is there.
+
+    Returns
+    -------
+    iterator of int
+        The number of slices done; the last number comes when the file is in its place. Closing the iterator cancels
+        and leaves nothing behind.
+
+    Raises
+    ------
+    BadInput
+        At once: if the suffix or the number type is not supported, the target exists, or its folder does not.
+    OutOfSpace
+        If the disk is, or would become, full.
+    """
+    path = Path(path)
+    what = f"Cannot write '{path.name}'"
+    sink = _SINKS.get(suffix_of(path))
+    if sink is None:
+        raise BadInput(
+            what,
+            f"files ending in '{suffix_of(path)}' cannot be written",
+            "choose one of " + " ".join(WRITABLE),
+        )
+    kind = np.dtype(dtype).newbyteorder("=")
+    kind = np.dtype({"bool": "uint8", "float16": "float32"}.get(kind.name, kind.name))
+    refuse_type(what, sink, kind)
+    with readable_os_errors(what):
+        _check_target(path, what, sink, overwrite)
+        needed = math.prod(shape) * kind.itemsize
+        if not sink.compressed and shutil.disk_usage(path.parent).free < needed:
+            raise OutOfSpace(
+                what,
+                f"the disk has too little space for {needed / 1e9:.1f} GB",
+                "free some space or choose another disk",
+            )
+    return _write(path, what, sink, shape, kind, slabs, geometry(voxel_size, unit))
+
+
+def _check_target(path: Path, what: str, sink: type[Sink], overwrite: bool) -> None:
+    if not path.parent.is_dir():
+        raise BadInput(what, f"the folder '{path.parent}' does not exist", "make it or choose another one")
+    if not path.exists():
+        return
+    if not overwrite:
+        raise BadInput(what, "it exists already", "choose another name or allow it to be overwritten")
+    if path.is_dir() and not (issubclass(sink, ZarrSink) and (is_zarr(path) or not any(path.iterdir()))):
+        raise BadInput(what, "a folder of that name is in the way", "choose another name")
+
+
+def _write(
+    path: Path,
+    what: str,
+    kind: type[Sink],
+    shape: tuple[int, int, int],
+    dtype: np.dtype[Any],
+    slabs: Iterable[np.ndarray],
+    size: Geometry,
+) -> Iterator[int]:
+    part = path.with_name(f".{path.name}.part-{uuid.uuid4().hex[:8]}")
+    sink: Sink | None = None
+    done = 0
+    try:
+        with readable_os_errors(what):
+            sink = kind(part, stem_of(path), shape, dtype, size)
+        for slab in slabs:
+            if done + len(slab) > shape[0] or slab.shape[1:] != shape[1:]:
+                raise ValueError(f"a slab of shape {slab.shape} after {done} slices does not fit {shape}")
+            with readable_os_errors(what):
+                sink.write(np.ascontiguousarray(slab, dtype=dtype))
+            done += len(slab)
+            if done < shape[0]:
+                yield done
+        if done != shape[0]:
+            raise ValueError(f"only {done} of {shape[0]} slices were given")
+        with readable_os_errors(what):
+            sink.close()
+            sync(part)
+            _put_in_place(part, path)
+    finally:
+        if sink is not None:
+            with contextlib.suppress(OSError):  # the first error is the one to tell
+                sink.close()
+        _remove(part)
+    yield done
+
+
+def _put_in_place(part: Path, path: Path) -> None:
+    if not path.is_dir():
+        part.replace(path)
+        return
+    old = path.with_name(f".{path.name}.old-{uuid.uuid4().hex[:8]}")
+    path.rename(old)
+    try:
+        part.rename(path)
+    except OSError:
+        old.rename(path)
+        raise
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
