@@ -19,7 +19,6 @@ from napari_sortingloss.samples.profile import (
     back_height,
     belly_depth,
     spine_height,
-    trunk,
 )
 from napari_sortingloss.samples.shapes import Canvas, Field, capsule, chain, ellipsoid, join, meet, triangle
 
@@ -34,9 +33,9 @@ def paint_fish(canvas: Canvas, build: Build) -> None:
     build : Build
         What is particular to this fish.
     """
-    body = trunk(canvas.frame)
+    around = canvas.image.copy()
     eyes = ellipsoid(canvas.frame.mirrored(), (0.105, 0.012, 0.053), (0.049, 0.049, 0.037))
-    surface = join(body, eyes, 0.012)
+    surface = join(canvas.surface, eyes, 0.012)
     canvas.add_body(surface)
     _paint_fins(canvas, build)
     _paint_flesh(canvas, surface, build)
@@ -45,6 +44,7 @@ def paint_fish(canvas: Canvas, build: Build) -> None:
     _paint_trunk_organs(canvas.part(0.20, 0.62), build)
     _paint_column(canvas.part(0.22, 0.95), build)
     paint_eyes(canvas.part(0.04, 0.18))
+    canvas.trim(around)
 
 
 def _paint_flesh(canvas: Canvas, surface: Field, build: Build) -> None:
@@ -70,7 +70,7 @@ def _paint_trunk_organs(canvas: Canvas, build: Build) -> None:
     frame, pair = canvas.frame, canvas.frame.mirrored()
     s, d = frame.s, frame.d
     fine, middle, coarse = canvas.grain
-    surface = trunk(frame)
+    surface = canvas.surface
     height = spine_height(s)
     cavity = meet(surface + 0.027, d - height + 0.022, 0.014)
     cavity = meet(cavity, np.abs(s - 0.435) - 0.150 + 0.3 * np.maximum(d + 0.02, 0), 0.02)
@@ -185,7 +185,7 @@ def _paint_column(canvas: Canvas, build: Build) -> None:
     haemal = np.maximum(np.maximum(haemal, (0.45 - turn) * 0.012), 0.575 - s)
     canvas.paint(np.maximum(np.minimum(arch, haemal), inside), 0.95 * bone)
     # Ribs in the wall of the body cavity.
-    wall = meet(trunk(frame) + 0.027, above + 0.022, 0.014)
+    wall = meet(canvas.surface + 0.027, above + 0.022, 0.014)
     rib = (1 - triangle((s - 0.26 - 0.45 * np.maximum(-above, 0) - 0.2 * pair.left) * count)) / (
         2 * count
     ) - 0.0040
@@ -221,11 +221,12 @@ def _paint_fins(canvas: Canvas, build: Build) -> None:
     )
     tail = np.maximum(np.maximum(tail, 0.855 - s), s - 0.992 + 1.3 * np.abs(np.abs(d) - 0.05) ** 1.5)
     _paint_fin(rear, tail, 0.46 + (bone - 0.46) * np.clip(2.2 * rays - 0.9, 0, 1) + 0.03 * fine)
+    u: Field
     for sign, first, last, tall, outline in (
         (1, 0.66, 0.79, 0.062, back_height),
         (-1, 0.585, 0.80, 0.050, belly_depth),
     ):
-        out: Field = sign * d - outline(s)
+        out = sign * d - outline(s)
         u = (s - first - 0.55 * np.maximum(out, 0)) / (last - first)
         crest = tall * np.clip(1.15 - 0.75 * u, 0, 1)
         fin = np.maximum(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_sortingloss.samples.profile import BONE, BRAIN, FAT, FLUID, LENS, RETINA, WATER, Build, trunk
+from napari_sortingloss.samples.profile import BONE, BRAIN, FAT, FLUID, LENS, RETINA, WATER, Build
 from napari_sortingloss.samples.shapes import (
     Canvas,
     Frame,
@@ -81,7 +81,7 @@ def paint_gills(canvas: Canvas, build: Build) -> None:
     frame, pair = canvas.frame, canvas.frame.mirrored()
     fine, middle, _ = canvas.grain
     bone = BONE * build.bone
-    surface = trunk(frame)
+    surface = canvas.surface
     chamber = ellipsoid(pair, (0.214, -0.040, 0.056), (0.064, 0.052, 0.036))
     chamber = meet(chamber, surface + 0.014, 0.01)
     canvas.paint(chamber, WATER + 0.02 * middle)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sortingloss.samples.fish import paint_fish
-from napari_sortingloss.samples.profile import WATER, Build
+from napari_sortingloss.samples.profile import WATER, Build, trunk
 from napari_sortingloss.samples.scan import Plane, Scan, empty_tube, expose
-from napari_sortingloss.samples.shapes import Canvas, Frame, texture
+from napari_sortingloss.samples.shapes import Canvas, Field, Frame, texture
 
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
@@ -79,7 +79,7 @@ _SPECIMENS = (
     _Specimen(
         "fish_02", (184, 104, 120), (19.0, 13.5, 11.8), 0.76, (0.02, -0.05, 0.05), (-3.0, 2.0), -24.0,
         (-0.012, 0.003), (0.93, 0.97), Build(24, 0.9, 1.1, 0.9, True, 0.1, 1.05),
-        Scan(0.050, 0.12, 0.22, (-0.04, 0.03), 9500.0, 14000.0, "uint16"),
+        Scan(0.050, 0.12, 0.22, (-0.04, 0.03), 7000.0, 4000.0, "uint16"),
     ),
     _Specimen(
         "fish_03", (156, 120, 132), (22.0, 12.5, 11.4), 0.82, (-0.01, 0.00, 0.06), (1.5, 3.0), 38.0,
@@ -89,7 +89,7 @@ _SPECIMENS = (
     _Specimen(
         "fish_04", (176, 100, 116), (28.0, 20.0, 17.3), 0.78, (-0.03, 0.06, 0.00), (3.5, 1.0), -11.0,
         (0.004, 0.008), (1.06, 0.95), Build(23, 1.05, 1.0, 0.75, False, 0.0, 1.1),
-        Scan(0.055, 0.11, 0.20, (-0.02, -0.04), 30000.0, 1500.0, "uint16"),
+        Scan(0.055, 0.11, 0.20, (-0.02, -0.04), 24000.0, 14000.0, "uint16"),
     ),
     _Specimen(
         "fish_05", (160, 108, 140), (30.0, 20.5, 16.0), 0.89, (0.01, -0.04, -0.05), (-2.0, -3.0), 62.0,
@@ -99,12 +99,17 @@ _SPECIMENS = (
     _Specimen(
         "fish_06", (188, 126, 136), (23.0, 14.4, 13.3), 0.80, (0.03, 0.02, -0.06), (-1.0, 2.5), -47.0,
         (0.014, 0.002), (0.98, 0.98), Build(23, 1.0, 0.95, 0.3, False, 0.25, 1.0),
-        Scan(0.050, 0.07, 0.18, (0.00, -0.05), 5200.0, 21000.0, "uint16"),
+        Scan(0.050, 0.07, 0.18, (0.00, -0.05), 3500.0, 9000.0, "uint16"),
     ),
 )  # fmt: skip
 
 COUNT = len(_SPECIMENS)
 """How many fish there are."""
+
+
+def depth_of(index: int, scale: float = 1.0) -> int:
+    """Return how many slices a fish has along z, see `make_phantom`."""
+    return round(_SPECIMENS[index].shape[0] * scale)
 
 
 def make_phantom(index: int, *, scale: float = 1.0, seed: int = 0) -> Phantom:
@@ -134,21 +139,39 @@ def make_phantom(index: int, *, scale: float = 1.0, seed: int = 0) -> Phantom:
     rng = np.random.default_rng((seed, index))
     shape = tuple(round(n * scale) for n in specimen.shape)
     voxel_size = tuple(h * n / m for h, n, m in zip(specimen.voxel_size, specimen.shape, shape, strict=True))
-    return _generate(
+    model = _model(
         specimen, (shape[0], shape[1], shape[2]), (voxel_size[0], voxel_size[1], voxel_size[2]), rng
+    )
+    return Phantom(
+        name=specimen.name,
+        voxels=expose(model.attenuation, model.plane, specimen.scan, rng),
+        labels=model.labels,
+        box=_bounds(model.solid >= 0.5),
+        voxel_size=(voxel_size[0], voxel_size[1], voxel_size[2]),
+        unit="um",
+        upside_down=specimen.upside_down,
     )
 
 
-def _generate(
+@dataclass(frozen=True)
+class _Model:
+    attenuation: Field
+    labels: NDArray[np.uint8]
+    solid: Field
+    plane: Plane
+
+
+def _model(
     specimen: _Specimen,
     shape: tuple[int, int, int],
     voxel_size: tuple[float, float, float],
     rng: np.random.Generator,
-) -> Phantom:
+) -> _Model:
+    """Return the fish in its tube before the scan: attenuation, labels and the share of each voxel that is fish."""
     plane = Plane.of(shape, voxel_size)
     image = empty_tube(shape[0], plane, specimen.scan, WATER)
     labels = np.zeros(shape, np.uint8)
-    body = np.zeros(shape, np.bool_)
+    solid = np.zeros(shape, np.float32)
     length = specimen.length * shape[0] * voxel_size[0]
     frame = _frame(specimen, shape, voxel_size, length, plane)
     # Only the part of the volume that can hold the fish is painted.
@@ -161,16 +184,11 @@ def _generate(
         texture(frame.s.shape, rng, 5.0),
     )
     edge = float(np.prod(voxel_size) ** (1 / 3)) / length
-    paint_fish(Canvas(frame, edge, image[z, y, x], labels[z, y, x], body[z, y, x], grain), specimen.build)
-    return Phantom(
-        name=specimen.name,
-        voxels=expose(image, plane, specimen.scan, rng),
-        labels=labels,
-        box=_bounds(body),
-        voxel_size=voxel_size,
-        unit="um",
-        upside_down=specimen.upside_down,
+    paint_fish(
+        Canvas(frame, edge, image[z, y, x], labels[z, y, x], solid[z, y, x], trunk(frame), grain),
+        specimen.build,
     )
+    return _Model(image, labels, solid, plane)
 
 
 def _frame(

@@ -68,10 +68,11 @@ class Build:
 
 
 def _along(s: Field, stations: tuple[float, ...], values: tuple[float, ...]) -> Field:
-    fine = np.linspace(-0.1, 1.1, 601)
-    curve = PchipInterpolator(stations, values)(np.clip(fine, 0.0, 1.0))
-    values_there: Field = np.interp(s, fine, curve).astype(np.float32)
-    return values_there
+    table = PchipInterpolator(stations, values)(np.linspace(0.0, 1.0, 501)).astype(np.float32)
+    place = np.clip(s, 0.0, 0.9999) * np.float32(500)
+    low = place.astype(np.int32)
+    there: Field = table[low] + (place - low) * (table[low + 1] - table[low])
+    return there
 
 
 def back_height(s: Field) -> Field:

@@ -99,12 +99,24 @@ def texture(shape: tuple[int, ...], rng: np.random.Generator, sigma: float) -> F
     """
     step = max(1, int(sigma))
     coarse = tuple(n // step + 4 for n in shape)
-    noise = rng.standard_normal(coarse, dtype=np.float32)
+    noise: Field = rng.standard_normal(coarse, dtype=np.float32)
     noise = ndimage.gaussian_filter(noise, sigma / step, mode="wrap", truncate=3.0)
     if step > 1:
-        noise = ndimage.zoom(noise, step, order=1)
+        for axis, n in enumerate(shape):
+            noise = _stretch(noise, axis, n, step)
     noise = noise[tuple(slice(0, n) for n in shape)]
-    return np.asarray((noise - noise.mean()) / noise.std(), dtype=np.float32)
+    noise = (noise - noise.mean()) / noise.std()
+    return noise
+
+
+def _stretch(coarse: Field, axis: int, length: int, step: int) -> Field:
+    """Interpolate linearly along one axis, with `step` points for each interval."""
+    low = np.arange(length) // step
+    share = (np.arange(length) % step / step).astype(np.float32)
+    share = share.reshape([-1 if a == axis else 1 for a in range(coarse.ndim)])
+    first = coarse.take(low, axis)
+    stretched: Field = first + share * (coarse.take(low + 1, axis) - first)
+    return stretched
 
 
 class Canvas:
@@ -117,9 +129,11 @@ class Canvas:
     edge : float
         Width of a soft edge, in body lengths: about one voxel, so that an edge voxel holds both tissues in
         proportion (partial volume).
-    image, labels, specimen : ndarray, shape (z, y, x)
-        Attenuation, label and whether the voxel belongs to the specimen; all are changed in place.
-    grain : ndarray of float32, shape (z, y, x, 3)
+    image, labels, solid : ndarray, shape (z, y, x)
+        Attenuation, label and the share of the voxel that is specimen; all are changed in place.
+    surface : ndarray of float32, shape (z, y, x)
+        Signed distance to the surface of the body.
+    grain : tuple of ndarray of float32, shape (z, y, x)
         Fine, middle and coarse texture of mean 0 and variance 1.
     """
 
@@ -129,11 +143,13 @@ class Canvas:
         edge: float,
         image: Field,
         labels: NDArray[np.uint8],
-        specimen: NDArray[np.bool_],
+        solid: Field,
+        surface: Field,
         grain: tuple[Field, Field, Field],
     ) -> None:
         self.frame, self.edge = frame, edge
-        self.image, self.labels, self.specimen, self.grain = image, labels, specimen, grain
+        self.image, self.labels, self.solid = image, labels, solid
+        self.surface, self.grain = surface, grain
 
     def part(self, start: float, stop: float) -> Canvas:
         """Return a view of the slices that hold any of the body between `start` and `stop` (body lengths)."""
@@ -144,7 +160,13 @@ class Canvas:
         frame = Frame(self.frame.s[cut], self.frame.d[cut], self.frame.left[cut])
         fine, middle, coarse = (g[cut] for g in self.grain)
         return Canvas(
-            frame, self.edge, self.image[cut], self.labels[cut], self.specimen[cut], (fine, middle, coarse)
+            frame,
+            self.edge,
+            self.image[cut],
+            self.labels[cut],
+            self.solid[cut],
+            self.surface[cut],
+            (fine, middle, coarse),
         )
 
     def cover(self, shape: Field) -> Field:
@@ -172,5 +194,10 @@ class Canvas:
         self.image += (share * strength) * (value - self.image)
 
     def add_body(self, shape: Field) -> None:
-        """Count the voxels that lie at least half inside a shape as specimen."""
-        self.specimen |= self.cover(shape) >= 0.5
+        """Count what lies inside a shape as specimen."""
+        np.maximum(self.solid, self.cover(shape), out=self.solid)
+
+    def trim(self, around: Field) -> None:
+        """Give what was painted outside the specimen back to its surroundings."""
+        self.image -= (1 - np.clip(2 * self.solid, 0, 1)) * (self.image - around)
+        self.labels[self.solid < 0.5] = 0
