@@ -16,8 +16,11 @@ from typing import Any
 
 import numpy as np
 
-BLOCK = (32, 256, 256)
-"""The block aimed at, (z, y, x) in voxels; blocks are evened out so that the last one is not nearly empty."""
+PLANES_BYTES = 2 * 2**20
+"""The full level's blocks are whole planes, as many as fit in this (at least one)."""
+
+CUBE = (64, 64, 64)
+"""The smaller levels' blocks, for which every direction is as good as the others."""
 
 SHARD_BYTES = 256 * 2**20
 """No shard file is larger than this (unless a single block is)."""
@@ -44,13 +47,25 @@ class Layout:
     per_shard: tuple[int, int, int]
 
     @classmethod
+    def of_planes(cls, shape: tuple[int, int, int]) -> Layout:
+        """Return the layout of a full level, of which training copies slices: blocks are whole planes.
+
+        A shard is then a plain array, from which a slice in any direction costs what it costs from a memory map.
+        """
+        z, y, x = shape
+        rows = min(y, max(1, SHARD_BYTES // x))
+        return cls.choose(shape, (min(z, max(1, PLANES_BYTES // (rows * x))), rows, x))
+
+    @classmethod
+    def of_cubes(cls, shape: tuple[int, int, int]) -> Layout:
+        """Return the layout of a smaller level, which a person looks at from three sides."""
+        return cls.choose(shape, CUBE)
+
+    @classmethod
     def choose(
-        cls,
-        shape: tuple[int, int, int],
-        block: tuple[int, int, int] = BLOCK,
-        shard_bytes: int = SHARD_BYTES,
+        cls, shape: tuple[int, int, int], block: tuple[int, int, int], shard_bytes: int = SHARD_BYTES
     ) -> Layout:
-        """Choose blocks and shards for a level.
+        """Return blocks close to `block`, evened out so that none is nearly empty, and shards of many of them.
 
         Whole rows of blocks come first, then whole layers, then layers above each other, so that a slice along z
         opens as few files as possible.
@@ -64,6 +79,11 @@ class Layout:
             per_shard[axis] = math.ceil(blocks[axis] / files)
             left = left // per_shard[axis] if files == 1 else 1
         return cls(shape, (even[0], even[1], even[2]), (per_shard[0], per_shard[1], per_shard[2]))
+
+    @cached_property
+    def whole_planes(self) -> bool:
+        """Whether a block is some whole planes."""
+        return self.block[1:] == self.shape[1:]
 
     @cached_property
     def shard(self) -> tuple[int, int, int]:

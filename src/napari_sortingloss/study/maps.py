@@ -5,6 +5,8 @@ from __future__ import annotations
 import mmap
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,10 @@ Key = tuple[int, int, int]
 
 OPEN_MAPS = 128
 """How many shard files stay mapped; each costs one file descriptor, of which macOS grants 256."""
+
+CACHE_LINE = 64
+CACHED_BYTES = 2**20
+"""How much of a volume is expected to stay in the processor's cache while slices are cut out of it."""
 
 
 class ForeignShardError(Exception):
@@ -122,55 +128,124 @@ def _points_outside(index: bytes, length: int) -> bool:
     return bool(len(table)) and bool((table.sum(axis=1) > length).any())
 
 
-def copy_slice(
-    out: Bytes, folder: Path, stamp: str, layout: Layout, axis: int, index: int, maps: MapCache = MAPS
+def copy_slices(
+    out: Bytes,
+    folder: Path,
+    stamp: str,
+    layout: Layout,
+    axis: int,
+    indices: Sequence[int],
+    maps: MapCache = MAPS,
 ) -> None:
-    """Copy one whole slice of a level.
+    """Copy whole slices of a level.
 
     Parameters
     ----------
-    out : ndarray of uint8, shape (h, w)
-        Filled with the slice: the two other axes in their order.
+    out : ndarray of uint8, shape (n, h, w)
+        Filled with the slices: the two other axes in their order.
     folder, stamp, layout
         As in `MapCache.get`.
     axis : int
         0, 1 or 2 for z, y or x.
-    index : int
-        The slice, counted along the array.
+    indices : sequence of int
+        The slices, counted along the array.
     """
     a, b = (i for i in range(3) if i != axis)
-    shard, within = divmod(index, layout.shard[axis])
-    block, offset = divmod(within, layout.block[axis])
+    height, width = layout.shard[a], layout.shard[b]
+    within: dict[int, list[tuple[int, int]]] = {}
+    for i, index in enumerate(indices):
+        shard, offset = divmod(index, layout.shard[axis])
+        within.setdefault(shard, []).append((i, offset))
     key = [0, 0, 0]
-    key[axis] = shard
-    cut: list[int | slice] = [slice(None)] * 6
-    cut[axis], cut[axis + 3] = block, offset
     for row in range(layout.shards[a]):
         for column in range(layout.shards[b]):
-            key[a], key[b] = row, column
-            top, left = row * layout.shard[a], column * layout.shard[b]
-            target = out[top : top + layout.shard[a], left : left + layout.shard[b]]
-            found = maps.get(folder, stamp, layout, (key[0], key[1], key[2]))
-            if found is None:
-                target[...] = 0
-            else:
-                _join(target, found[tuple(cut)])
+            target = out[:, row * height : (row + 1) * height, column * width : (column + 1) * width]
+            for shard, wanted in within.items():
+                key[a], key[b], key[axis] = row, column, shard
+                found = maps.get(folder, stamp, layout, (key[0], key[1], key[2]))
+                if found is None:
+                    target[[i for i, _ in wanted]] = 0
+                elif layout.whole_planes:
+                    planes = found.reshape(-1, *layout.block[1:])
+                    _from_planes(target, planes[: layout.shape[0] - key[0] * layout.shard[0]], axis, wanted)
+                else:
+                    _from_blocks(target, found, axis, wanted)
 
 
-def _join(out: Bytes, blocks: Bytes) -> None:
-    """Put blocks (rows of blocks, columns of blocks, h, w) side by side; what hangs over the edge is cut."""
-    h, w = out.shape
-    bh, bw = blocks.shape[2:]
+def _from_planes(out: Bytes, planes: Bytes, axis: int, wanted: list[tuple[int, int]]) -> None:
+    """Copy slices out of planes (z, y, x) that follow each other, as out of any array."""
+    if axis == 0 and len(wanted) == len(out):
+        planes.take([index for _, index in wanted], 0, out, mode="clip")  # clip: straight into out
+    elif (
+        axis == 2 and len(wanted) > 1
+    ):  # all slices from some planes before the next, while they are in the cache
+        places, indices = [i for i, _ in wanted], [index for _, index in wanted]
+        step = max(1, CACHED_BYTES // planes[0].size)
+        for z in range(0, len(planes), step):
+            out[places, z : z + step] = np.moveaxis(planes[z : z + step].take(indices, 2), 2, 0)
+    else:
+        for i, index in wanted:
+            out[i] = planes[index] if axis == 0 else planes[:, index] if axis == 1 else planes[:, :, index]
+
+
+def _from_blocks(out: Bytes, found: Bytes, axis: int, wanted: list[tuple[int, int]]) -> None:
+    """Copy slices out of blocks, each with as few strided copies as the edges of the volume allow."""
+    a, b = (i for i in range(3) if i != axis)
+    size = found.shape[3:]
+    joins = _joins(out.shape[1], out.shape[2], size[a], size[b])
+    cut: list[int | slice] = [slice(None)] * 6
+    for i, offset in wanted:
+        cut[axis], cut[axis + 3] = divmod(offset, size[axis])
+        pieces = found[tuple(cut)].swapaxes(1, 2)  # (row of blocks, h, column of blocks, w)
+        for to, shape, frm in joins:
+            out[(i, *to)].reshape(shape)[...] = pieces[frm]
+
+
+Join = tuple[tuple[slice, slice], tuple[int, ...], tuple[slice | int, ...]]
+
+
+@lru_cache(maxsize=256)
+def _joins(h: int, w: int, bh: int, bw: int) -> tuple[Join, ...]:
+    """Return how blocks of (bh, bw) become a plane of (h, w), what hangs over the edges cut: the fewest copies that do.
+
+    Each copy is (part of the plane, its shape when cut into blocks, part of the blocks).
+    """
     rows, columns = h // bh, w // bw
-    side_by_side = blocks.transpose(0, 2, 1, 3)
     top, left = rows * bh, columns * bw
-    out[:top, :left].reshape(rows, bh, columns, bw)[...] = side_by_side[:rows, :, :columns]
-    if left < w:
-        out[:top, left:].reshape(rows, bh, w - left)[...] = side_by_side[:rows, :, columns, : w - left]
-    if top < h:
-        out[top:, :left].reshape(h - top, columns, bw)[...] = side_by_side[rows, : h - top, :columns]
-        if left < w:
-            out[top:, left:] = side_by_side[rows, : h - top, columns, : w - left]
+    copies: list[Join] = []
+    if rows and columns:
+        copies.append(
+            (
+                (slice(0, top), slice(0, left)),
+                (rows, bh, columns, bw),
+                (slice(0, rows), slice(None), slice(0, columns)),
+            )
+        )
+    if rows and left < w:
+        copies.append(
+            (
+                (slice(0, top), slice(left, w)),
+                (rows, bh, w - left),
+                (slice(0, rows), slice(None), columns, slice(0, w - left)),
+            )
+        )
+    if top < h and columns:
+        copies.append(
+            (
+                (slice(top, h), slice(0, left)),
+                (h - top, columns, bw),
+                (rows, slice(0, h - top), slice(0, columns)),
+            )
+        )
+    if top < h and left < w:
+        copies.append(
+            (
+                (slice(top, h), slice(left, w)),
+                (h - top, w - left),
+                (rows, slice(0, h - top), columns, slice(0, w - left)),
+            )
+        )
+    return tuple(copies)
 
 
 def copy_box(out: Bytes, folder: Path, stamp: str, layout: Layout, start: Key, maps: MapCache = MAPS) -> None:

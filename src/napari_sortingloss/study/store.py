@@ -51,7 +51,8 @@ class LevelWriter:
         _, ny, nx = layout.blocks
         bz, by, bx = layout.block
         depth = max(1, min(bz, layout.shape[0], BUFFER_BYTES // (ny * by * nx * bx)))
-        self._planes = np.zeros((depth, ny * by, nx * bx), np.uint8)  # padded to whole blocks
+        waiting = (0, 0, 0) if layout.whole_planes else (depth, ny * by, nx * bx)  # padded to whole blocks
+        self._planes = np.zeros(waiting, np.uint8)
         self._held, self._done = 0, 0
         self._files: dict[tuple[int, int, int], BinaryIO] = {}
 
@@ -59,6 +60,9 @@ class LevelWriter:
         """Append planes (n, y, x)."""
         _, y, x = self.layout.shape
         bz = self.layout.block[0]
+        if self.layout.whole_planes:
+            self._append(np.ascontiguousarray(planes))
+            return
         at = 0
         while at < len(planes):
             room = min(len(self._planes), bz - self._done % bz) - self._held
@@ -68,6 +72,18 @@ class LevelWriter:
             at += n
             if n == room:
                 self._flush()
+
+    def _append(self, planes: Bytes) -> None:
+        """Write whole planes behind the last ones, straight from the caller's memory."""
+        height, plane = self.layout.shard[0], planes[:1].size
+        while len(planes):
+            shard, within = divmod(self._done, height)
+            n = min(len(planes), height - within)
+            _write_at(self._file((shard, 0, 0)), within * plane, planes[:n])
+            self._done += n
+            planes = planes[n:]
+            if self._done % height == 0:
+                self._finish()
 
     def close(self) -> None:
         """Write what waits and finish the last files."""
@@ -106,11 +122,7 @@ class LevelWriter:
             self._finish()
 
     def _put(self, key: tuple[int, int, int], layer: int, first: int, blocks: Bytes) -> None:
-        file = self._files.get(key)
-        if file is None:
-            path = self.folder / self.layout.file_name(key)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = self._files[key] = path.open("xb", buffering=0)
+        file = self._file(key)
         _, by, bx = self.layout.block
         size = self.layout.block[0] * by * bx
         start = layer * blocks.shape[0] * blocks.shape[1] * size
@@ -119,6 +131,13 @@ class LevelWriter:
             return
         for i, block in enumerate(blocks.reshape(-1, *blocks.shape[2:])):
             _write_at(file, start + i * size + first * by * bx, block)
+
+    def _file(self, key: tuple[int, int, int]) -> BinaryIO:
+        if key not in self._files:
+            path = self.folder / self.layout.file_name(key)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._files[key] = path.open("xb", buffering=0)
+        return self._files[key]
 
     def _finish(self) -> None:
         for key, file in self._files.items():
@@ -143,19 +162,21 @@ class PyramidWriter:
         The image's folder, which is made.
     shape : tuple of int
         (z, y, x) in voxels.
-    layout : callable, optional
-        Chooses the layout of a level from its shape.
+    full, smaller : callable, optional
+        Choose the layout of the full level, and of the others, from its shape.
     """
 
     def __init__(
         self,
         folder: Path,
         shape: tuple[int, int, int],
-        layout: Callable[[tuple[int, int, int]], Layout] = Layout.choose,
+        full: Callable[[tuple[int, int, int]], Layout] = Layout.of_planes,
+        smaller: Callable[[tuple[int, int, int]], Layout] = Layout.of_cubes,
     ) -> None:
         self.folder = folder
         shapes = level_shapes(shape)
-        self._levels = [LevelWriter(folder / str(i), layout(level)) for i, level in enumerate(shapes)]
+        layouts = [full(shapes[0]), *map(smaller, shapes[1:])]
+        self._levels = [LevelWriter(folder / str(i), layout) for i, layout in enumerate(layouts)]
         self._halved = [(a[0] > b[0], a[1] > b[1], a[2] > b[2]) for a, b in pairwise(shapes)]
         self._single: list[Bytes | None] = [None] * len(shapes)  # a plane that waits for its partner
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_sortingloss.errors import BadSetting, StudyError, UserError
 from napari_sortingloss.study.atomic import read_json
 from napari_sortingloss.study.layout import Layout
-from napari_sortingloss.study.maps import DamagedShardError, ForeignShardError, copy_box, copy_slice
+from napari_sortingloss.study.maps import DamagedShardError, ForeignShardError, copy_box, copy_slices
 from napari_sortingloss.study.ome import PROVENANCE, level_transforms
 from napari_sortingloss.study.schema import AXES, Axis, Direction, VolumeRecord
 
@@ -71,25 +71,29 @@ class Level:
 
         return zarr.open_array(self.folder, mode="r")
 
-    def slice_into(self, out: Bytes, axis: int, index: int) -> None:
-        """Fill `out` (h, w) with slice `index` along `axis` (0, 1 or 2 for z, y or x).
+    def read_slices(self, axis: int, indices: Sequence[int]) -> Bytes:
+        """Return whole slices (n, h, w) across `axis` (0, 1 or 2 for z, y or x).
 
         Raises
         ------
         StudyError
             If the file is damaged.
         """
+        h, w = (size for i, size in enumerate(self.shape) if i != axis)
+        out = np.empty((len(indices), h, w), np.uint8)
         if self._layout is not None and not self._foreign:
             try:
-                return copy_slice(out, self.folder, self._stamp, self._layout, axis, index)
+                copy_slices(out, self.folder, self._stamp, self._layout, axis, indices)
+                return out
             except ForeignShardError:
                 self._foreign = True
             except (DamagedShardError, OSError) as error:
                 raise _damaged(self.folder) from error
-        cut: list[int | slice] = [slice(None)] * 3
-        cut[axis] = index
-        out[...] = self._through_zarr(tuple(cut))
-        return None
+        for target, index in zip(out, indices, strict=True):
+            cut: list[int | slice] = [slice(None)] * 3
+            cut[axis] = index
+            target[...] = self._through_zarr(tuple(cut))
+        return out
 
     def box(self, start: tuple[int, int, int], stop: tuple[int, int, int]) -> Bytes:
         """Return the voxels from `start` up to, not including, `stop`, both (z, y, x).
@@ -100,14 +104,13 @@ class Level:
             If the file is damaged.
         """
         z, y, x = (max(0, e - s) for s, e in zip(start, stop, strict=True))
+        for axis, n in enumerate((z, y, x)):
+            if n == 1 and z * y * x == math.prod(self.shape) // self.shape[axis]:
+                return np.expand_dims(self.read_slices(axis, [start[axis]])[0], axis)
         out = np.empty((z, y, x), np.uint8)
         if self._layout is not None and not self._foreign:
             try:
-                thin = next((i for i in range(3) if out.shape[i] == 1), None)
-                if thin is not None and out.size == self._plane_size(thin):
-                    copy_slice(out.squeeze(thin), self.folder, self._stamp, self._layout, thin, start[thin])
-                else:
-                    copy_box(out, self.folder, self._stamp, self._layout, start)
+                copy_box(out, self.folder, self._stamp, self._layout, start)
                 return out
             except ForeignShardError:
                 self._foreign = True
@@ -115,9 +118,6 @@ class Level:
                 raise _damaged(self.folder) from error
         out[...] = self._through_zarr(tuple(slice(s, e) for s, e in zip(start, stop, strict=True)))
         return out
-
-    def _plane_size(self, axis: int) -> int:
-        return math.prod(self.shape) // self.shape[axis]
 
     def _through_zarr(self, cut: tuple[int | slice, ...]) -> Any:
         try:
@@ -300,12 +300,7 @@ class Volume:
             )
         if axis == self.axis and self.direction == "-":
             wanted = n - 1 - wanted
-        h, w = (size for i, size in enumerate(self.shape) if i != across)
-        out = np.empty((wanted.size, h, w), np.uint8)
-        level = self._group[1][0]
-        for target, index in zip(out, wanted.tolist(), strict=True):
-            level.slice_into(target, across, index)
-        return out
+        return self._group[1][0].read_slices(across, wanted.tolist())
 
     def read_slab(self, start: int, stop: int) -> Bytes:
         """Read slices `start` up to, not including, `stop` along the array's z axis, as stored.
