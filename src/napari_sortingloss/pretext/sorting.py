@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -130,16 +131,16 @@ class SortingTask(PretextTask[SortingSettings]):
             group["lr"] = rate
 
     def review(self, step: int) -> Sequence[Notice]:
-        """Compare the directions of the training volumes, and speak of one that looks stored upside down."""
-        for names, counts, rho in self._seen:
-            firsts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-            for name, value in zip(
-                names, rho[torch.as_tensor(firsts, device=rho.device)].tolist(), strict=True
-            ):
-                self._directions.observe(name, value)
-        self._seen.clear()
+        """Compare the directions of the volumes, and speak of one that looks stored upside down."""
+        self._note_seen()
         leaving = self.settings.reversed_volumes == "leave out"
-        return [_notice(verdict, step, leaving) for verdict in self._directions.review()]
+        training = f"is left out of training from step {step} on" if leaving else ""
+        notices = [_notice(verdict, training) for verdict in self._directions.review()]
+        measuring = "is left out of the validation figures" if leaving else ""
+        notices += [_notice(verdict, measuring) for verdict in self._held_back.values()]
+        self._told |= set(self._held_back)
+        self._held_back.clear()
+        return notices
 
     def smaller(self) -> str | None:
         """Use only every second (fourth, …) slice of each volume's batch."""
@@ -247,6 +248,27 @@ class SortingTask(PretextTask[SortingSettings]):
             drawn = draw_positions(rng, len(places), self.settings.slices, self.settings.weighting)
             losses.append(float(self._ranking(scores[drawn], places[drawn], None)))
         return float(np.mean(losses))
+
+
+def rate_factor(step: int, steps: int) -> float:
+    """Return the share of the learning rate that a step uses: up along a line, then down along half a cosine.
+
+    Parameters
+    ----------
+    step : int
+        The step, from 0.
+    steps : int
+        Of the whole run.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+    """
+    warm_up = min(WARM_UP, steps // 10)
+    if step < warm_up:
+        return (step + 1) / (warm_up + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
 
 
 def _batch(
