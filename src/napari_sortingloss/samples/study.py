@@ -116,12 +116,10 @@ def _import(study: Study, phantom: Phantom) -> Iterator[Event]:
     from napari_sortingloss.formats import array_source
     from napari_sortingloss.study.add import AddSettings, add
 
-    with (
-        readable_os_errors("Cannot write the labels of the sample study"),
-        tempfile.TemporaryDirectory(prefix=".sample-", dir=study.path) as scratch,
-    ):
+    with tempfile.TemporaryDirectory(prefix="sortingloss-sample-") as scratch:
         labels = Path(scratch) / f"{phantom.name}.npy"
-        np.save(labels, phantom.labels)
+        with readable_os_errors(f"Cannot write the labels of '{phantom.name}' to '{scratch}'"):
+            np.save(labels, phantom.labels)
         source = array_source(phantom.voxels, phantom.name, phantom.voxel_size, phantom.unit)
         yield from add(study, AddSettings(reference=labels), [source])
 
