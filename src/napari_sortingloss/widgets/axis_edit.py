@@ -74,6 +74,7 @@ class VoxelSizeEdit(QWidget):
             validator = QDoubleValidator(0.0, 1e9, 9, box)
             validator.setLocale(_c_locale())
             box.setValidator(validator)
+            box.setMinimumWidth(38)
             box.editingFinished.connect(self._tell)
             self.boxes.append(box)
             layout.addWidget(QLabel(axis))
@@ -86,6 +87,7 @@ class VoxelSizeEdit(QWidget):
         calm_wheel(self.unit)
         self.unit.activated.connect(self._tell)
         layout.addWidget(self.unit)
+        self._exact: dict[str, float] = {}  # what a shortened text stands for
         self._last = self._texts()
 
     def value(self) -> tuple[tuple[float, float, float] | None, str]:
@@ -101,7 +103,7 @@ class VoxelSizeEdit(QWidget):
         if not any(texts):
             return None, unit
         try:
-            z, y, x = (float(text) for text in texts)
+            z, y, x = (self._exact.get(text) or float(text) for text in texts)
         except ValueError:
             z = y = x = 0.0
         if min(z, y, x) <= 0:
@@ -112,8 +114,10 @@ class VoxelSizeEdit(QWidget):
 
     def set_value(self, voxel_size: Sequence[float] | None, unit: str) -> None:
         """Show a voxel size without telling anybody; None empties the boxes."""
+        self._exact = {f"{value:.4g}": value for value in voxel_size or ()}
         for box, value in zip(self.boxes, voxel_size or (None,) * 3, strict=True):
-            box.setText("" if value is None else f"{value:.6g}")
+            box.setText("" if value is None else f"{value:.4g}")
+            box.setCursorPosition(0)
         index = self.unit.findData(unit)
         if index < 0:
             self.unit.addItem(unit, unit)
@@ -124,7 +128,7 @@ class VoxelSizeEdit(QWidget):
     def set_hint(self, voxel_size: Sequence[float] | None) -> None:
         """Show in the empty boxes what the file says."""
         for box, value, axis in zip(self.boxes, voxel_size or (None,) * 3, "zyx", strict=True):
-            box.setPlaceholderText(axis if value is None else f"{value:.6g}")
+            box.setPlaceholderText(axis if value is None else f"{value:.4g}")
 
     def _texts(self) -> tuple[str, ...]:
         return (*(box.text() for box in self.boxes), self.unit.currentText())

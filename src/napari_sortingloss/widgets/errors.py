@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from psygnal import Signal
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QFontDatabase
 from qtpy.QtWidgets import (
     QApplication,
     QFrame,
@@ -85,6 +86,7 @@ class MessageBar(QFrame):
 
         self._details = QPlainTextEdit()
         self._details.setReadOnly(True)
+        self._details.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self._details.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self._details.setFixedHeight(140)
         self._details.hide()

@@ -185,7 +185,7 @@ class JobRunner(QObject):
         return job
 
     def shutdown(self, patience: float = PATIENCE) -> bool:
-        """Cancel everything and wait for the clean-up of the running job.
+        """Cancel everything and wait for the clean-up of the running job; no signal is emitted any more.
 
         Parameters
         ----------
@@ -197,6 +197,8 @@ class JobRunner(QObject):
         bool
             Whether the worker ended in time.
         """
+        for job in (*([self._job] if self._job else []), *self._waiting):
+            job.cancelling, job.state = True, "cancelled"
         self._waiting.clear()
         worker = self._worker
         if self._activity is not None:

@@ -93,17 +93,7 @@ def show(viewer: Any, plans: list[LayerPlan], *, along_axis: bool = True) -> lis
             viewer.layers.remove(layer)
             layer = None
         if layer is None:
-            layer = viewer.add_image(
-                item.data,
-                name=item.name,
-                multiscale=True,
-                scale=item.scale,
-                translate=item.translate,
-                units=(unit,) * 3,
-                axis_labels=AXES,
-                contrast_limits=(0, 255),
-                metadata={MARK: item.mark},
-            )
+            layer = viewer.add_image(item.data, **{**options(item), "units": (unit,) * 3})
         else:
             layer.data = item.data
             layer.scale, layer.translate, layer.units = item.scale, item.translate, (unit,) * 3
@@ -118,6 +108,20 @@ def show(viewer: Any, plans: list[LayerPlan], *, along_axis: bool = True) -> lis
         if first_ever:
             viewer.reset_view()
     return shown
+
+
+def options(item: LayerPlan) -> dict[str, Any]:
+    """Return what napari's ``add_image`` is told about a volume."""
+    return {
+        "name": item.name,
+        "multiscale": True,
+        "scale": item.scale,
+        "translate": item.translate,
+        "units": (item.unit,) * 3,
+        "axis_labels": AXES,
+        "contrast_limits": (0, 255),
+        "metadata": {MARK: item.mark},
+    }
 
 
 def find(viewer: Any, mark: dict[str, str]) -> Any:

@@ -78,7 +78,11 @@ class Picture(QWidget):
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self.text)
             return
         width, height = self.width(), self.height()
-        w, h = (width, width / self._aspect) if width / self._aspect <= height else (height * self._aspect, height)
+        w, h = (
+            (width, width / self._aspect)
+            if width / self._aspect <= height
+            else (height * self._aspect, height)
+        )
         target = QRect(round((width - w) / 2), round((height - h) / 2), round(w), round(h))
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         painter.drawImage(target, self._image)

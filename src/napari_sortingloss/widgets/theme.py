@@ -117,6 +117,11 @@ def style_sheet(c: Colors) -> str:
     QTableView:focus {{ border: 1px solid {c.train}; }}
     QToolButton[quiet="true"] {{ background: transparent; border: 1px solid transparent; padding: 2px 4px; }}
     QToolButton[quiet="true"]:hover {{ background-color: {c.field}; border-radius: 2px; }}
+    QToolButton[popupMode="1"] {{ background-color: {c.field}; border-radius: 2px; padding: 4px 22px 4px 8px; }}
+    QToolButton[popupMode="1"]::menu-button {{ width: 18px; border: none; background: transparent; }}
+    QPushButton[small="true"] {{ padding: 0px 10px; }}
+    QAbstractSpinBox {{ min-width: 40px; }}
+    QHeaderView::section {{ background-color: {c.raised}; color: {c.muted}; border: none; padding: 3px 4px; }}
     QLabel[muted="true"] {{ color: {c.muted}; }}
     QLabel[heading="true"] {{ font-weight: bold; }}
     QFrame[bar="error"] {{ background-color: {_mix(c.error, c.background, 0.82)};

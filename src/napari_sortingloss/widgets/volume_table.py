@@ -112,7 +112,9 @@ def _text(record: VolumeRecord, state: VolumeState, column: int) -> str:
 
 def _tooltip(record: VolumeRecord, state: VolumeState, column: int) -> str:
     if column == STATE:
-        lines = [f"{'●' if done else '○'} {step}" for done, step in zip(done_steps(state), STEPS, strict=True)]
+        lines = [
+            f"{'●' if done else '○'} {step}" for done, step in zip(done_steps(state), STEPS, strict=True)
+        ]
         if state.displacement is not None and state.random_displacement is not None:
             lines.append(
                 f"order by {state.run}: mean displacement {state.displacement:.1f} slices, "
@@ -154,6 +156,7 @@ class VolumeTable(QTableView):
 
     def __init__(self) -> None:
         super().__init__()
+        self._quiet = False
         self.model_ = VolumeModel()
         self.setModel(self.model_)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -173,7 +176,6 @@ class VolumeTable(QTableView):
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         self.setMinimumHeight(110)
         self.doubleClicked.connect(lambda *_: self.show_requested.emit(self.selected()))
-        self._quiet = False
         for key, action in (
             ("study.show", lambda: self.show_requested.emit(self.selected())),
             ("study.edit", lambda: self.edit_requested.emit(self.selected())),
@@ -266,6 +268,7 @@ class VolumeTable(QTableView):
         cell = QWidget()
         cell.setAutoFillBackground(True)
         button = QPushButton("Flip")
+        button.setProperty("small", True)
         button.setToolTip(f"Count the slices of {name} the other way round; nothing is copied")
         button.setAccessibleName(f"Flip {name}")
         button.clicked.connect(lambda *_: self.flip_requested.emit(name))

@@ -14,6 +14,7 @@ from napari_sortingloss.widgets.fields import ShortFloatBox, calm_wheel
 from napari_sortingloss.widgets.theme import Colors
 
 DEFAULT = "p1:p99.95"
+HEIGHT = 120
 _LIMIT = 1e12
 
 
@@ -35,7 +36,8 @@ class WindowEdit(QWidget):
         self.low, self.high = ShortFloatBox(), ShortFloatBox()
         for box, name in ((self.low, "Window from"), (self.high, "Window to")):
             box.setRange(-_LIMIT, _LIMIT)
-            box.setMinimumWidth(84)
+            box.setMinimumWidth(60)
+            box.setButtonSymbols(ShortFloatBox.ButtonSymbols.NoButtons)
             box.setKeyboardTracking(False)
             box.setAccessibleName(name)
             box.valueChanged.connect(self._tell)
@@ -114,7 +116,7 @@ class Histogram(pg.PlotWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setFixedHeight(96)
+        self.setFixedHeight(HEIGHT)
         self.setMenuEnabled(False)
         self.setMouseEnabled(x=False, y=False)
         self.hideButtons()
@@ -122,7 +124,7 @@ class Histogram(pg.PlotWidget):
         self.getAxis("bottom").setStyle(tickLength=-4, maxTickLevel=0)
         self.setToolTip("How often each intensity occurs (logarithmic). Drag the ends of the window.")
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._curve = pg.PlotCurveItem(stepMode="center", fillLevel=0)
+        self._curve = pg.PlotCurveItem([0.0, 1.0], [0.0], stepMode="center", fillLevel=0)
         self._region = pg.LinearRegionItem(swapMode="sort")
         self._region.sigRegionChangeFinished.connect(self._on_drag)
         self.addItem(self._curve)

@@ -1,0 +1,169 @@
+"""What the Study stage does to a study: jobs and edits, all off the GUI thread, all errors into the stage's bar."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_sortingloss.events import Event
+from napari_sortingloss.widgets import dialogs, layers, words
+from napari_sortingloss.widgets.previews import Candidate
+from napari_sortingloss.widgets.sample import sample_job
+
+if TYPE_CHECKING:
+    from napari_sortingloss.study import Study
+    from napari_sortingloss.study.add_settings import AddSettings
+    from napari_sortingloss.widgets.study import StudyWidget
+
+
+class StudyActions:
+    """The verbs of the Study stage.
+
+    Parameters
+    ----------
+    stage : StudyWidget
+        Held weakly; it owns this object.
+    """
+
+    def __init__(self, stage: StudyWidget) -> None:
+        self._weak = weakref.ref(stage)
+
+    @property
+    def _stage(self) -> StudyWidget:
+        stage = self._weak()
+        assert stage is not None
+        return stage
+
+    def add(self, candidates: Sequence[Candidate], settings: AddSettings) -> None:
+        """Queue the import of candidates."""
+        stage, study = self._stage, self._stage.session.study
+        assert study is not None
+        chosen = list(candidates)
+        job = stage.session.jobs.submit(
+            f"Adding {words.count(len(chosen), 'volume')}", lambda: _add(study, chosen, settings), "add"
+        )
+        stage.watch(job, stage.after_adding)
+
+    def export(self, names: Sequence[str]) -> None:
+        """Ask for a file and queue the export of a volume to it."""
+        stage, study = self._stage, self._stage.session.study
+        if study is None or len(names) != 1:
+            return
+        path = dialogs.choose_export(stage, names[0])
+        if path is not None:
+            self.export_to(names[0], path)
+
+    def export_to(self, name: str, path: Path) -> None:
+        """Queue the export of a volume to a file."""
+        stage, study = self._stage, self._stage.session.study
+        assert study is not None
+
+        def make() -> Iterator[Event]:
+            from napari_sortingloss.study.export import ExportSettings, export
+
+            return export(study, ExportSettings(volume=name, to=path))
+
+        stage.bar.clear()
+        stage.watch(stage.session.jobs.submit(f"Exporting {name}", make, "export"), stage.after_export)
+
+    def flip(self, name: str) -> None:
+        """Turn the direction of a volume round and, where a run found it upside down, order it again."""
+        stage, study = self._stage, self._stage.session.study
+        if study is None or name not in stage.session.volumes:
+            return
+        record, state = stage.session.volumes[name], stage.session.states.get(name)
+        direction = "-" if record.direction == "+" else "+"
+        run = state.run if state is not None else ""
+
+        def done(_: Any) -> None:
+            stage.session.refresh()
+            stage.bar.show_message(
+                "success", f"{name} is now counted the other way round; nothing was copied."
+            )
+            if run:
+                self._order(study, run, name)
+
+        stage.background.run(lambda: study.update_volume(name, direction=direction), done)
+
+    def _order(self, study: Study, run: str, name: str) -> None:
+        def make() -> Iterator[Event]:
+            from napari_sortingloss.pretext.order import OrderSettings, order
+
+            return order(study, OrderSettings(run=run, volumes=(name,)))
+
+        stage = self._stage
+        stage.watch(stage.session.jobs.submit(f"Ordering {name} again", make, "order"))
+
+    def update(self, names: Sequence[str], changes: Mapping[str, Any]) -> None:
+        """Change axis, direction, voxel size or unit of volumes."""
+        self._edit(
+            lambda study: [study.update_volume(name, **changes) for name in names], self._reshow(names)
+        )
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename a volume; its layer follows."""
+
+        def done(viewer: Any, study: Study) -> None:
+            layers.rename(viewer, str(study.path), old, new)
+            if self._stage.session.current_volume == old:
+                self._stage.session.set_current_volume(new)
+
+        self._edit(lambda study: study.rename_volume(old, new), done)
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Ask, then remove volumes from the study; the files they came from stay."""
+        if not names or not dialogs.confirm_removal(self._stage, names):
+            return
+
+        def done(viewer: Any, study: Study) -> None:
+            for name in names:
+                layers.rename(viewer, str(study.path), name, None)
+
+        self._edit(lambda study: [study.remove_volume(name) for name in names], done)
+
+    def open_sample(self) -> None:
+        """Make the sample study, if it is not there yet, and open it."""
+        stage = self._stage
+        stage.bar.clear()
+        job = stage.session.jobs.submit("Making the sample study", sample_job, "sample")
+        stage.watch(job, stage.after_sample)
+
+    def _reshow(self, names: Sequence[str]) -> Callable[[Any, Study], None]:
+        """Bring layers that are open up to date."""
+
+        def done(viewer: Any, study: Study) -> None:
+            marks = [{"study": str(study.path), "volume": name, "content": "volume"} for name in names]
+            shown = [mark["volume"] for mark in marks if layers.find(viewer, mark) is not None]
+            if shown:
+                self._stage.show_volumes(shown)
+
+        return done
+
+    def _edit(self, change: Callable[[Study], Any], then: Callable[[Any, Study], None]) -> None:
+        stage, study = self._stage, self._stage.session.study
+        if study is None:
+            return
+
+        def done(_: Any) -> None:
+            if stage.session.viewer is not None:
+                then(stage.session.viewer, study)
+            stage.session.refresh()
+
+        def failed(error: BaseException) -> None:
+            stage.bar.show_error(error)
+            stage.session.refresh()
+            stage.reload_details()
+
+        stage.background.run(lambda: change(study), done, failed)
+
+
+def _add(study: Study, candidates: Sequence[Candidate], settings: AddSettings) -> Iterator[Event]:
+    """Open the layers among the candidates and import all."""
+    from napari_sortingloss.study.add import add
+
+    with ExitStack() as opened:
+        sources = [opened.enter_context(c.open(settings)) for c in candidates if c.layer is not None]
+        yield from add(study, settings, sources)
