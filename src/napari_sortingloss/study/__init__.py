@@ -1,6 +1,8 @@
 """The study: a folder with volumes, runs and results in open formats, and the only way to them."""
 
 from napari_sortingloss.errors import StudyError
+from napari_sortingloss.study.add_settings import AddSettings
+from napari_sortingloss.study.export import ExportSettings
 from napari_sortingloss.study.folder import Study
 from napari_sortingloss.study.run_log import EventLog
 from napari_sortingloss.study.run_writer import RunWriter
@@ -12,9 +14,11 @@ from napari_sortingloss.study.volume import Level, Volume
 __all__ = [
     "AXES",
     "SCHEMA_VERSION",
+    "AddSettings",
     "Axis",
     "Direction",
     "EventLog",
+    "ExportSettings",
     "Level",
     "Run",
     "RunState",

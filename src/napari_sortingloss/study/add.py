@@ -62,7 +62,7 @@ class _Tally:
     failed: list[dict[str, str]] = field(default_factory=list)
     errors: list[UserError] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
-    last: float = 0.0
+    last: float = field(default_factory=time.monotonic)
 
     def fail(self, label: str, error: UserError) -> Notice:
         self.failed.append({"path": label, "error": str(error)})
@@ -143,14 +143,18 @@ def _plan(
     planned: list[_Planned] = []
     needed = 0
     wish = parse_window(settings.window)
-    paths: dict[Path, Path] = {}
+    good: list[Path] = []
     problems: list[tuple[str, UserError]] = []
     for path in settings.paths:
         try:
-            paths.update({found.resolve(): found for found in find_sources([path], settings)})
+            find_sources([path], settings)
+            good.append(path)
         except UserError as error:
             problems.append((str(path), error))
         yield from tally.progress("looking at the files")
+    # All at once, because slices that are named one by one stand for one volume.
+    found = find_sources(good, settings) if good else []
+    paths = {path.resolve(): path for path in found}
     candidates: list[Path | VoxelSource] = [*paths.values(), *sources]
     for candidate in candidates:
         label = str(candidate) if isinstance(candidate, Path) else candidate.name  # what `failed` calls it

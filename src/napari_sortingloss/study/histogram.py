@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18
 _BINS = 1 << 16
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 Voxels = NDArray[Any]
 Slabs = Callable[[], Iterator[Voxels]]
 
-#: Volumes of up to this many voxels are counted whole.
-EXACT_VOXELS = 16 << 20
-#: About this many voxels of larger ones are counted.
-SAMPLE_VOXELS = 8 << 20
+#: Volumes of up to this many bytes are counted whole.
+EXACT_BYTES = 16 << 20
+#: About this many voxels of larger ones are counted, of at least so many slices.
+SAMPLE_VOXELS = 4 << 20
 SAMPLE_SLICES = 64
 
 
@@ -67,9 +67,8 @@ def downsampled_slabs(source: VoxelSource, factor: int) -> Iterator[Voxels]:
 
 def measured_in_one_reading(source: VoxelSource) -> bool:
     """Whether the volume's voxels are counted and put aside in one reading rather than sampled."""
-    voxels = int(np.prod(source.shape, dtype=np.int64))
-    small = voxels * source.dtype.itemsize <= SPOOL_BYTES
-    return source.sequential or (small and (voxels <= EXACT_VOXELS or source.together > 1))
+    size = Spool.nbytes(source.shape, source.dtype)
+    return source.sequential or size <= EXACT_BYTES or (source.together > 1 and size <= SPOOL_BYTES)
 
 
 def measure(

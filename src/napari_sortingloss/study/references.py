@@ -118,7 +118,7 @@ class ReferenceWriter:
     """Writes the reference labels of one volume; unless `publish` and `keep` are called nothing of them stays.
 
     The array is an OME-Zarr 0.5 label image of uint8 or uint16, whichever holds its largest label, with the levels
-    and, at most, the blocks of the volume; coarser levels take every second voxel. The volume's downsampling is done
+    and blocks of the smaller levels of the volume; coarser levels take every second voxel. The volume's downsampling is done
     by majority, see `block_majority`.
 
     Parameters
@@ -197,7 +197,7 @@ class ReferenceWriter:
         total = sum(math.prod(shape) for shape in shapes)
         done = 0
         for level, shape in enumerate(shapes):
-            block = Layout.choose(shape).block
+            block = Layout.of_cubes(shape).block
             depth = max(1, min(block[0], _ROW // (shape[1] * shape[2] * dtype.itemsize)))
             array = group.create_array(
                 str(level),
