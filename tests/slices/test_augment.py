@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import albumentations
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from napari_sortingloss.errors import BadSetting
 from napari_sortingloss.slices.augment import Augmenter, build_pipeline, recipe
 from napari_sortingloss.slices.gallery import GAP, gallery
 from napari_sortingloss.slices.loader import step_rng
+from napari_sortingloss.slices.transforms import QuickGlassBlur
 
 LEVELS = ["normal", "tough"]
 
@@ -91,6 +93,23 @@ def test_the_noise_is_normal_down_to_single_grey_levels():
     share = [(noise == level).mean() for level in (-1, 0, 1)]
     np.testing.assert_allclose(share, share[1], rtol=0.05)
     assert abs(noise.mean()) < 0.02
+
+
+@pytest.mark.parametrize("shape", [(70, 51), (24, 24), (11, 30)])
+def test_the_quick_glass_blur_is_that_of_albumentations(shape):
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    quick, original = QuickGlassBlur(max_delta=5), albumentations.GlassBlur(max_delta=5)
+    quick.set_random_seed(0)
+    moves = quick.get_params_dependent_on_data({"shape": shape}, {})["dxy"]
+    expected = original.apply(image, dxy=np.moveaxis(moves, -1, 0).astype(int))
+    np.testing.assert_array_equal(quick.apply(image, dxy=moves), expected)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_glass_blur_moves_pixels_by_up_to_five(level):
+    moves = only(level, "GlassBlur").transforms[0].transforms[0]
+    drawn = moves.get_params_dependent_on_data({"shape": (64, 48)}, {})["dxy"]
+    assert (drawn.min(), drawn.max()) == (-5, 4)
 
 
 @pytest.mark.parametrize(("level", "low", "high"), [("normal", 90, 110), ("tough", 30, 170)])

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Literal
+
+# albumentations asks a server for its newest version whenever it is imported; a specimen's computer may be offline.
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 AugmentLevel = Literal["none", "normal", "tough"]
 """How strongly a slice is changed before the network sees it (see `napari_sortingloss.slices.augment`)."""

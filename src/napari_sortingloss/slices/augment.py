@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 import random
 import threading
 import warnings
 from collections.abc import Sequence
 from typing import Any, get_args
 
+import albumentations as A
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sortingloss.errors import BadSetting
 from napari_sortingloss.slices import AugmentLevel
-
-# albumentations asks a server for its newest version whenever it is imported; a specimen's computer may be offline.
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-import albumentations as A
+from napari_sortingloss.slices.transforms import QuickGlassBlur, RoundedGaussNoise
 
 Group = tuple[float, Sequence[tuple[str, dict[str, Any]]]]
 """The probability of a group, and its functions of which one is drawn: albumentations' name and parameters."""
@@ -100,22 +97,7 @@ def recipe(level: AugmentLevel) -> tuple[Group, ...]:
     )
 
 
-class RoundedGaussNoise(A.GaussNoise):  # type: ignore[misc, unused-ignore]
-    """GaussNoise that rounds the noise to whole grey levels.
-
-    On 8-bit slices albumentations 2.0.8 cuts the fractions off instead, which takes a sixth of a variance of 20 away
-    and leaves twice as many pixels without any noise.
-    """
-
-    def apply(
-        self, img: NDArray[np.uint8], noise_map: NDArray[np.float32], **params: Any
-    ) -> NDArray[np.uint8]:
-        """Add the noise to a slice."""
-        noisy: NDArray[np.uint8] = super().apply(img, np.rint(noise_map), **params)
-        return noisy
-
-
-_OURS = {"GaussNoise": RoundedGaussNoise}
+_OURS = {"GaussNoise": RoundedGaussNoise, "GlassBlur": QuickGlassBlur}
 
 
 def _function(name: str, parameters: dict[str, Any]) -> Any:
