@@ -10,6 +10,7 @@ import pytest
 from napari_sortingloss.study import Study, VolumeRecord, VolumeWriter
 
 SHAPE = (30, 26, 34)
+VOXEL_SIZE = (0.4, 0.25, 0.3)
 
 
 def growing_disc(shape=SHAPE, seed=0, upside_down=False):
@@ -23,28 +24,37 @@ def growing_disc(shape=SHAPE, seed=0, upside_down=False):
     return values.clip(0, 255).astype(np.uint8)[:: -1 if upside_down else 1]
 
 
+def store(study, name, values, **record):
+    about = {"voxel_size": VOXEL_SIZE, "unit": "mm", **record}
+    with VolumeWriter(study, VolumeRecord(name=name, shape=values.shape, **about)) as writer:
+        writer.write(0, values)
+        writer.commit()
+
+
+def fill(study, count, upside_down=(), shape=SHAPE):
+    n, h, w = shape
+    for i in range(count):
+        values = growing_disc((n + i, h, w + i), seed=i, upside_down=i in upside_down)
+        store(study, f"fish_{i}", values)
+    return study
+
+
 @pytest.fixture
-def add_volume(voxel_size) -> Callable[..., None]:
-    def add(study: Study, name: str, values: np.ndarray, **record: object) -> None:
-        about = {"voxel_size": voxel_size, "unit": "mm", **record}
-        with VolumeWriter(study, VolumeRecord(name=name, shape=values.shape, **about)) as writer:
-            writer.write(0, values)
-            writer.commit()
-
-    return add
+def add_volume() -> Callable[..., None]:
+    return store
 
 
 @pytest.fixture
-def make_study(study_dir, add_volume) -> Callable[..., Study]:
+def make_study(study_dir) -> Callable[..., Study]:
     """Make a study of `count` volumes fish_0, fish_1, …; those in `upside_down` are stored the other way round."""
 
     def make(count: int = 3, upside_down: tuple[int, ...] = (), shape=SHAPE) -> Study:
-        study = Study.create(study_dir)
-        for i in range(count):
-            n, h, w = shape
-            add_volume(
-                study, f"fish_{i}", growing_disc((n + i, h, w + i), seed=i, upside_down=i in upside_down)
-            )
-        return study
+        return fill(Study.create(study_dir), count, upside_down, shape)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def six_fish(tmp_path_factory) -> Study:
+    """A study of six volumes for a whole file of tests, of which fish_2 and fish_5 are stored upside down."""
+    return fill(Study.create(tmp_path_factory.mktemp("fish") / "study"), 6, upside_down=(2, 5))

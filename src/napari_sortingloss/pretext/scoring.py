@@ -19,7 +19,7 @@ from napari_sortingloss.slices import Weighting
 from napari_sortingloss.slices.drawing import draw_positions
 from napari_sortingloss.slices.fit import fit_slice
 from napari_sortingloss.slices.reader import load_slices
-from napari_sortingloss.training.checkpoints import Which, best_or_last, load_checkpoint
+from napari_sortingloss.training.checkpoints import Which, best_or_last, load_checkpoint, path_of
 from napari_sortingloss.training.machine import choose_machine
 
 if TYPE_CHECKING:
@@ -216,17 +216,20 @@ def load_scorer(run: Run, which: Which, device: str, threads: int) -> Iterator[S
     BadSetting
         If the device is not there.
     """
-    settings = SortingSettings.from_json({**run.settings, "device": device, "threads": threads})
-    checkpoint = best_or_last(run.path) if which == "best" else load_checkpoint(run.path)
+    what = f"Cannot use the weights of the run '{run.id}'"
+    if not path_of(run.path, "last").is_file():
+        raise BadInput(what, "it has none yet", "wait for its first checkpoint, or choose another run")
+    try:
+        checkpoint = best_or_last(run.path) if which == "best" else load_checkpoint(run.path)
+    except BadInput as error:
+        raise BadInput(what, error.why, "choose another run, or train again") from error
+    settings = SortingSettings.from_json({**checkpoint.settings, "device": device, "threads": threads})
     network = SortingNetwork(build_encoder(settings.encoder, dropout=settings.dropout))
     try:
         network.load_state_dict(dict(checkpoint.network))
     except RuntimeError as error:
-        raise BadInput(
-            f"Cannot use the weights of the run '{run.id}'",
-            "they do not fit the network that its settings describe",
-            "choose another run, or train again",
-        ) from error
+        why = "they belong to another kind of network"
+        raise BadInput(what, why, "choose another run, or train again") from error
     machine = choose_machine(settings, 1)
     network.eval().to(torch.device(machine.kind))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
