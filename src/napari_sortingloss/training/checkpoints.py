@@ -13,7 +13,7 @@ from typing import IO, Any, Literal
 
 import torch
 
-from napari_sortingloss.errors import BadInput, UserError, readable_os_errors
+from napari_sortingloss.errors import BadInput, readable_os_errors
 from napari_sortingloss.study.atomic import sync_folder
 
 Which = Literal["last", "best"]
@@ -127,17 +127,17 @@ def load_checkpoint(folder: Path, which: Which = "last") -> Checkpoint:
     what = f"Cannot go on from the checkpoint of '{folder.name}'"
     if not path.is_file():
         raise BadInput(what, "the run has none yet", "start a new run")
+    with readable_os_errors(what), path.open("rb") as file:
+        archive = file.read(2) == b"PK"
     try:
-        with readable_os_errors(what):
-            document = torch.load(path, map_location="cpu", weights_only=True)
-    except UserError:
-        raise
-    except (RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        other = "best" if which == "last" else "last"
+        if not archive:  # a bare pickle, which torch would try to read
+            raise ValueError("not an archive")
+        document = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, ValueError, EOFError, KeyError, OSError, pickle.UnpicklingError) as error:
         raise BadInput(
             what,
             f"the file '{path.name}' is damaged",
-            f"put a copy of it back, or use {other}.pt in its place",
+            "copy it again from a backup, or give the run's other checkpoint its name",
         ) from error
     if not isinstance(document, dict) or not isinstance(document.get("version"), int):
         raise BadInput(what, f"the file '{path.name}' is not a checkpoint of this program", "start a new run")

@@ -13,7 +13,7 @@ from napari_sortingloss.errors import BadInput
 from napari_sortingloss.training import failures
 from napari_sortingloss.training.checkpoints import Checkpoint
 from napari_sortingloss.training.feed import evaluation, seed_step
-from napari_sortingloss.training.machine import Machine, build_fabric
+from napari_sortingloss.training.machine import Machine, build_fabric, free_device
 from napari_sortingloss.training.place import Place
 from napari_sortingloss.training.task import DeviceBatch, PretextTask, StepOutput
 
@@ -57,10 +57,13 @@ class Engine:
         As the task built it.
     optimizer : torch.optim.Optimizer
     device : torch.device
+    updating : bool
+        Whether the weights are being changed; when a step failed, whether they are neither the old nor the new ones.
     """
 
     def __init__(self, task: PretextTask[Any], machine: Machine, place: Place) -> None:
         self._task, self._machine, self._rank = task, machine, place.rank
+        self.updating = False
         self._threads_before = torch.get_num_threads()
         self._benchmark_before = torch.backends.cudnn.benchmark
         environment = dict(os.environ)
@@ -98,9 +101,11 @@ class Engine:
         if self.device.type == "cpu" and not bool(torch.isfinite(loss)):
             raise failures.not_a_number(step + 1)
         self._fabric.backward(loss)
+        self.updating = True
         self._stepper.step()
         with torch.no_grad():
             task.after_step(self.network, step)
+        self.updating = False
         assert hand.output is not None
         return hand.output
 
@@ -143,16 +148,17 @@ class Engine:
         if self._rank < len(checkpoint.tasks):
             self._task.load_state_dict(checkpoint.tasks[self._rank])
 
-    def forget_gradients(self) -> None:
-        """Free the gradients."""
+    def free(self) -> None:
+        """Free all that a step needs and leaves behind."""
         self.optimizer.zero_grad(set_to_none=True)
+        free_device(self._machine.kind)
 
     def close(self) -> None:
         """Let go of the network and give the device's memory and the processor's threads back."""
         self.optimizer.zero_grad(set_to_none=True)
         self.optimizer.state.clear()
-        self.network.to("cpu")
+        self.network.to("cpu")  # frees the card's memory even where someone still holds the network
         del self._module, self._stepper, self._fabric
         torch.set_num_threads(self._threads_before)
         torch.backends.cudnn.benchmark = self._benchmark_before
-        failures.give_memory_back(self._machine.kind)
+        free_device(self._machine.kind)

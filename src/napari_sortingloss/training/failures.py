@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import math
 from collections.abc import Iterable
 
@@ -10,7 +9,6 @@ import torch
 from torch import Tensor
 
 from napari_sortingloss.errors import OutOfMemory, UserError
-from napari_sortingloss.training.machine import free_device
 
 _SIGNS = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
 
@@ -30,12 +28,6 @@ def out_of_memory(kind: str) -> OutOfMemory:
         f"a step needs more than {whose} has free",
         "lower the size or the number of slices, choose a smaller encoder, or close other programs",
     )
-
-
-def give_memory_back(kind: str) -> None:
-    """Free what is no longer in use, on the device too."""
-    gc.collect()
-    free_device(kind)
 
 
 def not_a_number(step: int) -> UserError:

@@ -10,6 +10,20 @@ from types import FrameType
 
 
 @contextmanager
+def deaf() -> Iterator[None]:
+    """Ignore interrupts: a further process of a run ends when the first one says so, or is gone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def unbroken() -> Iterator[None]:
     """Hold back interrupts until the block has ended; a second one breaks it at once.
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from enum import IntFlag
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +15,7 @@ from napari_sortingloss.training.curves import main_curve
 from napari_sortingloss.training.devices import pick_device
 from napari_sortingloss.training.engine import Engine
 from napari_sortingloss.training.feed import Feed
-from napari_sortingloss.training.interrupts import unbroken
+from napari_sortingloss.training.interrupts import deaf, unbroken
 from napari_sortingloss.training.keeper import Keeper
 from napari_sortingloss.training.machine import choose_machine
 from napari_sortingloss.training.meters import Every, Sums
@@ -158,7 +156,7 @@ class _Fit:
         if self.place.size == 1 and self.settings.devices > 1:
             yield from self._start_workers()
         if self.place.rank > 0:
-            self._leave_interrupts_to_the_first()
+            self.stack.enter_context(deaf())
         self.machine = choose_machine(self.settings, self.place.local_size)
         self.engine = Engine(self.task, self.machine, self.place)
         self.stack.callback(self.engine.close)
@@ -212,11 +210,6 @@ class _Fit:
             yield self.report.progress(self.step, "starting processes")
         self.place = own_place(**first)
 
-    def _leave_interrupts_to_the_first(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self.stack.callback(signal.signal, number, signal.signal(number, signal.SIG_IGN))
-
     def _train(self) -> Generator[Event, None, State]:
         alone = self.world.size == 1
         self.training = True
@@ -266,10 +259,13 @@ class _Fit:
             try:
                 for _ in self._save():
                     pass
-            except UserError as problem:
-                message = f"{message} ({problem})"
+            except Exception as problem:
+                message = f"{message} (and could not be saved: {problem})"
         if self.begun:
-            self.report.state(state, self.step, message)
+            with (
+                suppress(UserError) if state == "failed" else nullcontext()
+            ):  # the first problem is the one to tell
+                self.report.state(state, self.step, message)
 
     def _explained(self, error: Exception) -> Exception:
         if failures.is_out_of_memory(error):
@@ -309,7 +305,6 @@ class _Fit:
             self.report.clock.start()
             yield self.report.state("running", self.step)
         output = None
-        problem: UserError | None = None
         try:
             count, batch = self.feed.next()
             with unbroken():
@@ -323,21 +318,21 @@ class _Fit:
         except (RuntimeError, MemoryError) as error:
             if not failures.is_out_of_memory(error) or self.world.size > 1:
                 raise
-            problem = failures.out_of_memory(self.machine.kind)
-        if problem is not None or output is None:
-            yield from self._shrink(problem or failures.out_of_memory(self.machine.kind))
+            self.whole = not self.engine.updating
+            output = None
+        if output is None:  # outside of the handler, which would keep the memory of the failed step
+            yield from self._shrink()
             return
         for notice in notices:
             yield self.report.tell(notice)
         yield from self._look(order, output)
 
-    def _shrink(self, problem: UserError) -> Iterator[Event]:
+    def _shrink(self) -> Iterator[Event]:
         self.feed.close()
-        self.engine.forget_gradients()
-        failures.give_memory_back(self.machine.kind)
+        self.engine.free()
         change = self.task.smaller()
         if change is None:
-            raise problem
+            raise failures.out_of_memory(self.machine.kind)
         self._feed()
         self.whole = True
         yield self.report.tell(
