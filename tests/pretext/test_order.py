@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -205,3 +207,11 @@ def test_weights_of_another_network_are_refused(make_study):
         save_checkpoint(run.path, Checkpoint(80, network, {}, [], SortingSettings(**QUICK).to_json()))
     with pytest.raises(BadInput, match="belong to another kind of network"):
         refused(study, run=run.id)
+
+
+def test_a_window_can_read_the_settings_and_results_without_loading_torch():
+    code = (
+        "import sys, napari_sortingloss.pretext.order, napari_sortingloss.pretext.sorting_settings;"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'albumentations', 'cv2', 'monai')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
