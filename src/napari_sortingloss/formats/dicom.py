@@ -17,7 +17,7 @@ from napari_sortingloss.formats.dicom_headers import Frame, Series, group_series
 from napari_sortingloss.formats.naming import family_of, stem_of
 from napari_sortingloss.formats.options import ReadOptions
 from napari_sortingloss.formats.orientation import AS_STORED, Layout, to_lps
-from napari_sortingloss.formats.refusals import cannot_read, one_slice, reading
+from napari_sortingloss.formats.refusals import cannot_read, collected_log, one_slice, reading
 from napari_sortingloss.formats.stored import StoredSource
 from napari_sortingloss.formats.units import UNKNOWN, Geometry, geometry
 
@@ -40,7 +40,11 @@ class _FramesBlock(Block):
             raise ValueError("frames are read along their slowest axis only")
         out = np.empty((high - low, *self.shape[1:]), self.dtype)
         for plane, frame in zip(out, self._frames[low:high], strict=True):
-            with reading(cannot_read(frame.path)), warnings.catch_warnings():
+            with (
+                reading(cannot_read(frame.path)),
+                warnings.catch_warnings(),
+                collected_log("pydicom"),
+            ):
                 warnings.simplefilter("ignore")
                 plane[...] = _decode(frame)
         return out
@@ -50,12 +54,10 @@ class _FramesBlock(Block):
 
 
 def _decode(frame: Frame) -> np.ndarray:
-    """Return the grey values of a frame; SimpleITK decodes the compressions that pydicom has no decoder for."""
-    from pydicom import dcmread
-    from pydicom.pixels import get_decoder, pixel_array
+    """Return the grey values of a frame; GDCM (in SimpleITK) decodes compressed files, it knows the most codecs."""
+    from pydicom.pixels import pixel_array
 
-    meta = dcmread(frame.path, specific_tags=["TransferSyntaxUID"], stop_before_pixels=True).file_meta
-    if frame.frames > 1 or get_decoder(meta.TransferSyntaxUID).is_available:
+    if frame.frames > 1 or frame.plain:
         stored: np.ndarray = pixel_array(frame.path, index=frame.index)
         if (frame.slope, frame.intercept) == (1.0, 0.0):
             return stored
@@ -65,7 +67,12 @@ def _decode(frame: Frame) -> np.ndarray:
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(str(frame.path))
-    image: np.ndarray = sitk.GetArrayFromImage(reader.Execute())  # GDCM has rescaled it
+    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.GlobalWarningDisplayOff()
+    try:
+        image: np.ndarray = sitk.GetArrayFromImage(reader.Execute())  # GDCM has rescaled it
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
     return image.reshape(frame.shape)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from napari_sortingloss.formats.refusals import (
     cannot_read,
+    collected_log,
     colour,
     not_this_format,
     reading,
@@ -67,6 +68,10 @@ class Frame:
         The range that the stored bits can hold.
     frames : int
         How many frames the file holds.
+    plain : bool
+        Whether the pixels are stored without compression.
+    between : float or None
+        SpacingBetweenSlices, mm.
     """
 
     path: Path
@@ -80,8 +85,9 @@ class Frame:
     intercept: float
     low: int
     high: int
-    frames: int = 1
-    between: float | None = None
+    frames: int
+    plain: bool
+    between: float | None
 
 
 @dataclass(frozen=True)
@@ -107,8 +113,8 @@ def is_dicom(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
-def read_header(path: Path) -> Any:
-    """Read the header of one file without its pixels.
+def read_header(path: Path) -> tuple[Any, int]:
+    """Read the header of one file without its pixels, and how many bytes follow it.
 
     Raises
     ------
@@ -119,12 +125,13 @@ def read_header(path: Path) -> Any:
     from pydicom.errors import InvalidDicomError
 
     what = cannot_read(path)
-    with reading(what), warnings.catch_warnings():
+    with reading(what), warnings.catch_warnings(), collected_log("pydicom"), path.open("rb") as file:
         warnings.simplefilter("ignore")
         try:
-            return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
+            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))
         except InvalidDicomError as error:
             raise not_this_format(what, "DICOM") from error
+        return header, path.stat().st_size - file.tell()
 
 
 def group_series(paths: Iterable[Path]) -> list[Series]:
@@ -140,13 +147,13 @@ def group_series(paths: Iterable[Path]) -> list[Series]:
     found: dict[str, list[Frame]] = defaultdict(list)
     about: dict[str, Any] = {}
     for path in paths:
-        header = read_header(path)
+        header, rest = read_header(path)
         if "Rows" not in header or "Columns" not in header:
             continue
         uid = str(header.get("SeriesInstanceUID", ""))
         with reading(cannot_read(path)), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found[uid] += _frames(path, header)
+            found[uid] += _frames(path, header, rest)
         about.setdefault(uid, header)
     series = [
         Series(
@@ -161,7 +168,7 @@ def group_series(paths: Iterable[Path]) -> list[Series]:
     return sorted(series, key=lambda s: (int(s.number) if s.number.lstrip("-").isdigit() else 0, s.uid))
 
 
-def _frames(path: Path, header: Any) -> list[Frame]:
+def _frames(path: Path, header: Any, rest: int) -> list[Frame]:
     what = cannot_read(path)
     if int(header.get("SamplesPerPixel", 1)) != 1:
         raise colour(what)
@@ -170,7 +177,7 @@ def _frames(path: Path, header: Any) -> list[Frame]:
     allocated = int(header.get("BitsAllocated", 16))
     stored = int(header.get("BitsStored", allocated))
     syntax = str(getattr(header, "file_meta", {}).get("TransferSyntaxUID", _UNCOMPRESSED[0]))
-    if syntax in _UNCOMPRESSED and path.stat().st_size < count * rows * columns * allocated // 8:
+    if syntax in _UNCOMPRESSED and rest < count * rows * columns * allocated // 8:
         raise truncated(what, "the end of its pixels is missing")
     signed = bool(header.get("PixelRepresentation", 0))
     low, high = (-(2 ** (stored - 1)), 2 ** (stored - 1) - 1) if signed else (0, 2**stored - 1)
@@ -194,6 +201,7 @@ def _frames(path: Path, header: Any) -> list[Frame]:
                 low,
                 high,
                 count,
+                syntax in _UNCOMPRESSED,
                 None if between is None else float(between),
             )
         )

@@ -57,6 +57,7 @@ _SPACES = {
     "las": (1, -1, 1),
 }
 _COLOUR_KINDS = ("rgb-color", "rgba-color", "hsv-color", "xyz-color", "3-color", "4-color")
+_VECTOR_KINDS = ("vector", "list", "3-vector", "4-vector")
 
 
 def open_nrrd(path: Path, options: ReadOptions) -> StoredSource:
@@ -150,7 +151,7 @@ def _volume_axes(what: str, counts: list[int], kinds: list[str]) -> tuple[int, .
     """Return the three spatial axes, fastest first."""
     if len(kinds) == len(counts):
         for axis, kind in enumerate(kinds):
-            if counts[axis] > 1 and kind in _COLOUR_KINDS:
+            if kind in _COLOUR_KINDS or (counts[axis] in (3, 4) and kind in _VECTOR_KINDS):
                 raise colour(what)
             if counts[axis] > 1 and kind not in ("domain", "space", "???", "none", "time"):
                 raise extra_axis(what, len(counts), "c", counts[axis])

@@ -176,21 +176,27 @@ def find_sources(paths: Sequence[Path], options: ReadOptions | None = None) -> l
         If a path does not exist or nothing readable is found.
     """
     chosen = options or ReadOptions()
+    given = list(dict.fromkeys(Path(p) for p in paths))
+    if not given:
+        raise BadInput("Cannot add volumes", "no file or folder was given", "choose some")
     found: list[Path] = []
-    files: list[Path] = []
-    for path in (Path(p) for p in paths):
+    families: dict[Path, str] = {}
+    for path in given:
         with reading(cannot_read(path)):
             _must_exist(path, cannot_read(path))
-            if path.is_dir():
-                inner = _in_folder(path, chosen, 0)
-                if not inner:
-                    raise _nothing(path)
-                found += inner
-            else:
-                files.append(path)
-    found += _given_files(files)
-    if not found:
-        raise BadInput("Cannot add volumes", "no file or folder was given", "choose some")
+            if not path.is_dir():
+                families[path] = family_of(path) or content_of(path)
+    series: set[str] = set()
+    for path in given:
+        with reading(cannot_read(path)):
+            if path in families:
+                beside = sum(p.parent == path.parent and families[p] == families[path] for p in families)
+                found += _given_file(path, families[path], series) if beside > 1 else [path]
+                continue
+            inner = _in_folder(path, chosen, 0)
+            if not inner:
+                raise _nothing(path)
+            found += inner
     return list(dict.fromkeys(found))
 
 
@@ -217,30 +223,17 @@ def _in_folder(folder: Path, options: ReadOptions, depth: int) -> list[Path]:
     return sources
 
 
-def _given_files(files: Sequence[Path]) -> list[Path]:
-    """Replace slices of a volume that were given one by one by what they belong to."""
+def _given_file(path: Path, family: str, series: set[str]) -> list[Path]:
+    """Replace one of several slices by what they belong to; `series` collects the DICOM series seen so far."""
+    from napari_sortingloss.formats.dicom_headers import group_series
     from napari_sortingloss.formats.folders import is_stack
 
-    families = {path: family_of(path) for path in files}
-    for path in files:
-        if not families[path] and path.stat().st_size and content_of(path) == "dicom":
-            families[path] = "dicom"
-    found: list[Path] = []
-    series: set[str] = set()
-    for path in files:
-        family = families[path]
-        beside = [p for p in files if p.parent == path.parent and families[p] == family]
-        if len(beside) > 1 and family == "dicom":
-            from napari_sortingloss.formats.dicom_headers import group_series
-
-            for one in group_series([path]):
-                if one.uid not in series:
-                    series.add(one.uid)
-                    found.append(path)
-        elif len(beside) > 1 and (
-            family == "picture" or (family == "tiff" and path.stat().st_size and is_stack(path) is False)
-        ):
-            found.append(path.parent)
-        else:
-            found.append(path)
-    return found
+    if family == "dicom":
+        new = [s.uid for s in group_series([path]) if s.uid not in series]
+        series.update(new)
+        return [path] if new else []
+    if family in ("picture", *_PICTURE_KINDS):
+        return [path.parent]
+    if family == "tiff" and path.stat().st_size and is_stack(path) is False:
+        return [path.parent]
+    return [path]

@@ -69,11 +69,14 @@ def open_tiff(path: Path, options: ReadOptions) -> VoxelSource:
     what = cannot_read(path)
     tif = open_tiff_file(path)
     try:
-        with reading(what, tifffile.TiffFileError), collected_log("tifffile") as log:
-            everything = list(tif.series)
-            count = len(tif.pages)
+        with reading(what), collected_log("tifffile") as log:
+            try:
+                everything, count = list(tif.series), len(tif.pages)
+            except tifffile.TiffFileError as error:
+                raise _broken(what, path, str(error), log) from error
             index, series = _choose(what, tif, everything, options.dataset, log)
-            _check_log(what, path, log, count)
+            if _cut(log, path):
+                raise truncated(what, f"only {count} of its pages are there")
             source = _source(what, path, tif, index, series)
     except BaseException:
         tif.close()
@@ -92,17 +95,19 @@ def open_tiff_file(path: Path) -> Any:
     import tifffile
 
     what = cannot_read(path)
-    with collected_log("tifffile") as log:
+    with reading(what), collected_log("tifffile") as log:
         try:
-            with reading(what):
-                return tifffile.TiffFile(path)
+            return tifffile.TiffFile(path)
         except tifffile.TiffFileError as error:
-            text = str(error)
-            if "not a TIFF" in text:
-                raise not_this_format(what, "TIFF") from error
-            if path.stat().st_size < 2**10 or _cut(log, path):
-                raise truncated(what, "not even its first page is complete") from error
-            raise damaged(what, text) from error
+            raise _broken(what, path, str(error), log) from error
+
+
+def _broken(what: str, path: Path, text: str, log: list[str]) -> BadInput:
+    if "not a TIFF" in text:
+        return not_this_format(what, "TIFF")
+    if "corrupted IFD" in text or _cut(log, path):
+        return truncated(what, "its list of pages is incomplete")
+    return damaged(what, text)
 
 
 def _cut(log: list[str], path: Path) -> bool:
@@ -113,11 +118,6 @@ def _cut(log: list[str], path: Path) -> bool:
         if _CUT.search(message) or (beyond and int(beyond[1]) >= size):
             return True
     return False
-
-
-def _check_log(what: str, path: Path, log: list[str], pages: int) -> None:
-    if _cut(log, path):
-        raise truncated(what, f"only {pages} of its pages are there")
 
 
 def _stack_axes(series: Any) -> str:
