@@ -4,12 +4,13 @@ from napari_sortingloss.errors import StudyError
 from napari_sortingloss.study.add_settings import AddSettings
 from napari_sortingloss.study.export import ExportSettings
 from napari_sortingloss.study.folder import Study
+from napari_sortingloss.study.lazy import LazyArray
 from napari_sortingloss.study.run_log import EventLog
 from napari_sortingloss.study.run_writer import RunWriter
 from napari_sortingloss.study.runs import Run, RunState
 from napari_sortingloss.study.schema import AXES, SCHEMA_VERSION, Axis, Direction, VolumeRecord
 from napari_sortingloss.study.store import VolumeWriter
-from napari_sortingloss.study.volume import Level, Volume
+from napari_sortingloss.study.volume import Volume
 
 __all__ = [
     "AXES",
@@ -19,7 +20,7 @@ __all__ = [
     "Direction",
     "EventLog",
     "ExportSettings",
-    "Level",
+    "LazyArray",
     "Run",
     "RunState",
     "RunWriter",

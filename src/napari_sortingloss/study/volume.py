@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 
 from napari_sortingloss.errors import BadSetting, StudyError, UserError
 from napari_sortingloss.study.atomic import read_json
-from napari_sortingloss.study.layout import Layout
-from napari_sortingloss.study.maps import DamagedShardError, ForeignShardError, copy_box, copy_slices
+from napari_sortingloss.study.lazy import LazyArray
+from napari_sortingloss.study.level import Level, damaged
 from napari_sortingloss.study.ome import PROVENANCE, level_transforms
 from napari_sortingloss.study.schema import AXES, Axis, Direction, VolumeRecord
 
@@ -22,139 +21,6 @@ if TYPE_CHECKING:
     from napari_sortingloss.study.folder import Study
 
 Bytes = NDArray[np.uint8]
-
-
-class Level:
-    """One level of a volume as a lazy array: it has a shape and is cut like numpy's, nothing is read before.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder of the level's Zarr array.
-    stamp : str
-        What tells this volume from an earlier one of the same name.
-
-    Raises
-    ------
-    StudyError
-        If the level is missing or damaged.
-    """
-
-    dtype = np.dtype(np.uint8)
-    ndim = 3
-
-    def __init__(self, folder: Path, stamp: str) -> None:
-        self.folder, self._stamp = folder, stamp
-        try:
-            metadata = read_json(folder / "zarr.json")
-            self._layout = Layout.from_metadata(metadata)
-            z, y, x = (int(n) for n in metadata["shape"])
-        except (OSError, ValueError, KeyError, TypeError, IndexError, ZeroDivisionError) as error:
-            raise _damaged(folder) from error
-        self.shape: tuple[int, int, int] = (z, y, x)
-        self._foreign = self._layout is None
-
-    @property
-    def chunks(self) -> tuple[int, int, int]:
-        """(z, y, x) of a shard in voxels."""
-        return self._layout.shard if self._layout else self.shape
-
-    @property
-    def layout(self) -> Layout | None:
-        """How the voxels lie on disk; None where another program wrote them."""
-        return self._layout
-
-    @cached_property
-    def zarr(self) -> Any:
-        """The same level as a read-only `zarr.Array`."""
-        import zarr
-
-        return zarr.open_array(self.folder, mode="r")
-
-    def read_slices(self, axis: int, indices: Sequence[int]) -> Bytes:
-        """Return whole slices (n, h, w) across `axis` (0, 1 or 2 for z, y or x).
-
-        Raises
-        ------
-        StudyError
-            If the file is damaged.
-        """
-        h, w = (size for i, size in enumerate(self.shape) if i != axis)
-        out = np.empty((len(indices), h, w), np.uint8)
-        if self._layout is not None and not self._foreign:
-            try:
-                copy_slices(out, self.folder, self._stamp, self._layout, axis, indices)
-                return out
-            except ForeignShardError:
-                self._foreign = True
-            except (DamagedShardError, OSError) as error:
-                raise _damaged(self.folder) from error
-        for target, index in zip(out, indices, strict=True):
-            cut: list[int | slice] = [slice(None)] * 3
-            cut[axis] = index
-            target[...] = self._through_zarr(tuple(cut))
-        return out
-
-    def box(self, start: tuple[int, int, int], stop: tuple[int, int, int]) -> Bytes:
-        """Return the voxels from `start` up to, not including, `stop`, both (z, y, x).
-
-        Raises
-        ------
-        StudyError
-            If the file is damaged.
-        """
-        z, y, x = (max(0, e - s) for s, e in zip(start, stop, strict=True))
-        for axis, n in enumerate((z, y, x)):
-            if n == 1 and z * y * x == math.prod(self.shape) // self.shape[axis]:
-                return np.expand_dims(self.read_slices(axis, [start[axis]])[0], axis)
-        out = np.empty((z, y, x), np.uint8)
-        if self._layout is not None and not self._foreign:
-            try:
-                copy_box(out, self.folder, self._stamp, self._layout, start)
-                return out
-            except ForeignShardError:
-                self._foreign = True
-            except (DamagedShardError, OSError) as error:
-                raise _damaged(self.folder) from error
-        out[...] = self._through_zarr(tuple(slice(s, e) for s, e in zip(start, stop, strict=True)))
-        return out
-
-    def _through_zarr(self, cut: tuple[int | slice, ...]) -> Any:
-        try:
-            return self.zarr[cut]
-        except Exception as error:
-            raise _damaged(self.folder) from error
-
-    def __getitem__(self, cut: Any) -> Bytes:
-        cut = cut if isinstance(cut, tuple) else (cut,)
-        if Ellipsis in cut:
-            at = cut.index(Ellipsis)
-            cut = (*cut[:at], *(slice(None),) * (4 - len(cut)), *cut[at + 1 :])
-        cut = (*cut, *(slice(None),) * (3 - len(cut)))
-        start: list[int] = []
-        stop: list[int] = []
-        rest: list[int | slice] = []
-        for part, size in zip(cut, self.shape, strict=True):
-            if isinstance(part, slice):
-                low, high, step = part.indices(size)
-                if step < 0:
-                    low, high = (high + 1, low + 1) if high < low else (0, 0)
-                start.append(low)
-                stop.append(max(low, high))
-                rest.append(slice(None, None, step))
-            else:
-                i = int(part)
-                if not -size <= i < size:
-                    raise IndexError(f"index {i} is out of bounds for a side of {size} voxels")
-                start.append(i % size)
-                stop.append(i % size + 1)
-                rest.append(0)
-        found = self.box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
-        result: Bytes = found[tuple(rest)]
-        return result
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return self[...].astype(dtype or self.dtype, copy=False)
 
 
 class Volume:
@@ -258,7 +124,7 @@ class Volume:
                 "put it back or remove the volume from the study and add it again",
             ) from error
         except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-            raise _damaged(path) from error
+            raise damaged(path) from error
         return attributes, levels
 
     def read_slices(self, positions: Sequence[int] | NDArray[Any], axis: Axis | None = None) -> Bytes:
@@ -330,30 +196,17 @@ class Volume:
         """What the stored image says about its origin."""
         return dict(self._group[0].get(PROVENANCE, {}))
 
-    def lazy_levels(self) -> list[Level]:
-        """Return the levels as lazy arrays, the full one first."""
-        return list(self._group[1])
-
     def levels(self) -> list[Any]:
-        """Return the levels as read-only `zarr.Array`, the full one first."""
+        """Return the levels as read-only `zarr.Array`, the full one first, for other programs' functions."""
         return [level.zarr for level in self._group[1]]
 
-    def pyramid(self) -> list[Any]:
-        """Return the levels as dask arrays (z, y, x) of uint8 for a viewer, the full one first."""
-        import dask.array as da
+    def pyramid(self) -> list[LazyArray]:
+        """Return the levels as lazy arrays (z, y, x) of uint8 for a viewer, the full one first.
 
-        return [
-            da.from_array(
-                level,
-                chunks=level.chunks,
-                name=f"{self.name}-{index}-{self.provenance.get('id', '')}",
-                asarray=False,
-                fancy=False,
-                lock=False,
-                meta=np.empty((0, 0, 0), np.uint8),
-            )
-            for index, level in enumerate(self._group[1])
-        ]
+        napari reads exactly the voxels it shows out of them: it would read whole chunks through dask, and whole
+        stacks from a `zarr.Array`. ``dask.array.from_array`` takes them where dask is wanted.
+        """
+        return [LazyArray.of(level) for level in self._group[1]]
 
     @property
     def level_scales(self) -> list[tuple[tuple[float, ...], tuple[float, ...]]]:
@@ -370,11 +223,3 @@ def _factor(full: int, size: int) -> int:
     while -(-full // factor) > size:
         factor *= 2
     return factor
-
-
-def _damaged(path: Path) -> StudyError:
-    return StudyError(
-        f"Cannot read '{path}'",
-        "the stored volume is damaged or incomplete",
-        "remove the volume from the study and add it again",
-    )
