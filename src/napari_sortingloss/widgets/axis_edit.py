@@ -87,7 +87,7 @@ class VoxelSizeEdit(QWidget):
         calm_wheel(self.unit)
         self.unit.activated.connect(self._tell)
         layout.addWidget(self.unit)
-        self._exact: dict[str, float] = {}  # what a shortened text stands for
+        self._exact: list[tuple[str, float]] = [("", 0.0)] * 3  # what a shortened text stands for
         self._last = self._texts()
 
     def value(self) -> tuple[tuple[float, float, float] | None, str]:
@@ -103,7 +103,10 @@ class VoxelSizeEdit(QWidget):
         if not any(texts):
             return None, unit
         try:
-            z, y, x = (self._exact.get(text) or float(text) for text in texts)
+            z, y, x = (
+                value if text == short else float(text)
+                for text, (short, value) in zip(texts, self._exact, strict=True)
+            )
         except ValueError:
             z = y = x = 0.0
         if min(z, y, x) <= 0:
@@ -114,9 +117,9 @@ class VoxelSizeEdit(QWidget):
 
     def set_value(self, voxel_size: Sequence[float] | None, unit: str) -> None:
         """Show a voxel size without telling anybody; None empties the boxes."""
-        self._exact = {f"{value:.4g}": value for value in voxel_size or ()}
+        self._exact = [(f"{value:.3g}", value) for value in voxel_size or ()] or [("", 0.0)] * 3
         for box, value in zip(self.boxes, voxel_size or (None,) * 3, strict=True):
-            box.setText("" if value is None else f"{value:.4g}")
+            box.setText("" if value is None else f"{value:.3g}")
             box.setCursorPosition(0)
         index = self.unit.findData(unit)
         if index < 0:
@@ -128,7 +131,7 @@ class VoxelSizeEdit(QWidget):
     def set_hint(self, voxel_size: Sequence[float] | None) -> None:
         """Show in the empty boxes what the file says."""
         for box, value, axis in zip(self.boxes, voxel_size or (None,) * 3, "zyx", strict=True):
-            box.setPlaceholderText(axis if value is None else f"{value:.4g}")
+            box.setPlaceholderText(axis if value is None else f"{value:.3g}")
 
     def _texts(self) -> tuple[str, ...]:
         return (*(box.text() for box in self.boxes), self.unit.currentText())

@@ -95,7 +95,7 @@ class ImportPanel(QWidget):
         size_row.addRow("Voxel size", self.voxel_size)
         _explain(form, size_row)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setContentsMargins(0, 8, 0, 0)
         layout.setSpacing(5)
         layout.addLayout(head)
         layout.addWidget(self.about)

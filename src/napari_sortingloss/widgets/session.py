@@ -103,11 +103,12 @@ class Session(QObject):
         self.current_volume: str | None = None
         self.jobs = JobRunner(self)
         self.jobs.job_ended.connect(self._on_job_ended)
-        self._background = Background(self, error=self.failed.emit)
+        self._background = Background(self, error=self._fail)
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self.refresh)
         self._windows: weakref.WeakSet[QObject] = weakref.WeakSet()
+        self._last_failure = ""
         self.closed = False
         app = QCoreApplication.instance()
         if app is not None:
@@ -144,7 +145,7 @@ class Session(QObject):
             if then is not None:
                 then()
 
-        self._background.run(work, done, topic="open")
+        self._background.run(work, done, self.failed.emit, topic="open")
 
     def set_study(self, study: Study | None) -> None:
         """Make an already open study the one of this session (None closes it); its volumes follow by signal."""
@@ -186,6 +187,12 @@ class Session(QObject):
         self._timer.stop()
         self.jobs.shutdown()
 
+    def _fail(self, error: BaseException) -> None:
+        """Tell of a failure once, not every two seconds."""
+        if str(error) != self._last_failure:
+            self._last_failure = str(error)
+            self.failed.emit(error)
+
     def _on_job_ended(self, job: Job) -> None:
         self.refresh()
 
@@ -211,6 +218,7 @@ class Session(QObject):
     def _take(self, study: Study, picture: _Picture) -> None:
         if study is not self.study:
             return
+        self._last_failure = ""
         volumes = (self.volumes, self.states) != (picture.volumes, picture.states)
         runs = self.runs != picture.runs
         self._adopt(picture)

@@ -45,6 +45,7 @@ class StudyWidget(Stage):
         super().__init__(napari_viewer)
         self.setAcceptDrops(True)
         self.actions_ = StudyActions(self)
+        self._wanted: tuple[str, ...] = ()  # selected once the table has them
         self.header = StudyHeader()
         self.table = VolumeTable()
         self.hint = QLabel()
@@ -276,7 +277,10 @@ class StudyWidget(Stage):
         if session.study is not None:
             self.header.set_study(session.study.path, session.free_bytes)
         self.table.set_rows(session.volumes, session.states)
-        if not self.table.selected() and session.current_volume:
+        if self._wanted and set(self._wanted) <= set(session.volumes):
+            self.table.select(self._wanted)
+            self._wanted = ()
+        elif not self.table.selected() and session.current_volume:
             self.table.select((session.current_volume,))
         self._arrange()
 
@@ -339,7 +343,7 @@ class StudyWidget(Stage):
     def after_adding(self, result: dict[str, Any]) -> None:
         """Say what was added and what to do next."""
         volumes, failed = result.get("volumes", []), result.get("failed", [])
-        self.table.select([volume["name"] for volume in volumes][-1:])
+        self._wanted = tuple(volume["name"] for volume in volumes)
         if failed:
             text = f"{words.count(len(volumes), 'volume')} added, {len(failed)} not. {failed[0]['error']}"
             self.bar.show_message("warning", text)

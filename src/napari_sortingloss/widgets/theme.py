@@ -121,7 +121,9 @@ def style_sheet(c: Colors) -> str:
     QToolButton[popupMode="1"]::menu-button {{ width: 18px; border: none; background: transparent; }}
     QPushButton[small="true"] {{ padding: 0px 10px; }}
     QAbstractSpinBox {{ min-width: 40px; }}
+    QAbstractSpinBox[slim="true"] {{ padding: 1px 3px; }}
     QHeaderView::section {{ background-color: {c.raised}; color: {c.muted}; border: none; padding: 3px 4px; }}
+    QWidget[clear="true"], QWidget[clear="true"] QLabel {{ background: transparent; }}
     QLabel[muted="true"] {{ color: {c.muted}; }}
     QLabel[heading="true"] {{ font-weight: bold; }}
     QFrame[bar="error"] {{ background-color: {_mix(c.error, c.background, 0.82)};
@@ -138,7 +140,7 @@ def style_sheet(c: Colors) -> str:
     QTableView {{ background-color: {c.background}; alternate-background-color: {c.raised};
         gridline-color: {c.raised}; border: 1px solid {c.field}; }}
     QTableView::item {{ padding: 2px 4px; }}
-    QTableView::item:selected {{ background-color: {_mix(c.accent, c.background, 0.35)}; color: {c.text if c.dark else "#ffffff"}; }}
+    QTableView::item:selected {{ background-color: {_mix(c.accent, c.background, 0.35 if c.dark else 0.12)}; color: {c.text if c.dark else "#ffffff"}; }}
     QProgressBar {{ border: none; border-radius: 2px; background-color: {c.field}; color: {c.text};
         min-height: 6px; max-height: 6px; }}
     QProgressBar::chunk {{ background-color: {c.train}; border-radius: 2px; }}

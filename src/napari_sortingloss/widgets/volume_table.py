@@ -101,6 +101,8 @@ class VolumeModel(QAbstractTableModel):
 def _text(record: VolumeRecord, state: VolumeState, column: int) -> str:
     if column == NAME:
         return f"{record.name} ⚠" if state.flipped else record.name
+    if state.flipped:  # the Flip button lies over the other columns
+        return ""
     if column == VOXELS:
         return words.voxels(record.shape)
     if column == SIZE:
@@ -266,7 +268,7 @@ class VolumeTable(QTableView):
 
     def _flip_cell(self, name: str) -> QWidget:
         cell = QWidget()
-        cell.setAutoFillBackground(True)
+        cell.setProperty("clear", True)
         button = QPushButton("Flip")
         button.setProperty("small", True)
         button.setToolTip(f"Count the slices of {name} the other way round; nothing is copied")

@@ -37,6 +37,7 @@ class WindowEdit(QWidget):
         for box, name in ((self.low, "Window from"), (self.high, "Window to")):
             box.setRange(-_LIMIT, _LIMIT)
             box.setMinimumWidth(60)
+            box.setProperty("slim", True)
             box.setButtonSymbols(ShortFloatBox.ButtonSymbols.NoButtons)
             box.setKeyboardTracking(False)
             box.setAccessibleName(name)

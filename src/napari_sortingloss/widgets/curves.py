@@ -1,0 +1,230 @@
+"""Live curves of a run: training, validation and the level of a network that knows nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyqtgraph as pg
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_sortingloss.training.curves import Curve
+from napari_sortingloss.widgets.run_watch import RunHistory, smooth
+from napari_sortingloss.widgets.theme import Colors
+
+HEIGHT = 150
+
+COMPARED = ("#cc79a7", "#009e73", "#d55e00", "#999999", "#f0e442")
+"""Colours of the runs that are compared with the one in view (Okabe and Ito)."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One more run to draw.
+
+    Attributes
+    ----------
+    name : str
+    colour : str
+    history : RunHistory
+    """
+
+    name: str
+    colour: str
+    history: RunHistory
+
+
+class CurvePlot(QWidget):
+    """One figure over the steps.
+
+    Parameters
+    ----------
+    curve : Curve
+    """
+
+    def __init__(self, curve: Curve) -> None:
+        super().__init__()
+        self.curve = curve
+        self._title = QLabel()
+        self._title.setTextFormat(Qt.TextFormat.RichText)
+        self.plot = pg.PlotWidget()
+        self.plot.setFixedHeight(HEIGHT)
+        self.plot.setMenuEnabled(False)
+        self.plot.setMouseEnabled(x=False, y=False)
+        self.plot.hideButtons()
+        self.plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.plot.setToolTip(_tooltip(curve))
+        self.plot.getAxis("left").setWidth(30)
+        for side in ("left", "bottom"):
+            self.plot.getAxis(side).setStyle(tickLength=-4, maxTickLevel=0)
+        self._raw = pg.PlotDataItem()
+        self._train = pg.PlotDataItem()
+        self._validation = pg.PlotDataItem()
+        self._others: list[pg.PlotDataItem] = []
+        self._chance = pg.InfiniteLine(angle=0)
+        self._chance_text = pg.TextItem(anchor=(1, 1))
+        for item in (self._chance, self._raw, self._train, self._validation):
+            self.plot.addItem(item)
+        self.plot.addItem(self._chance_text, ignoreBounds=True)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self._title)
+        layout.addWidget(self.plot)
+        self._colors: Colors | None = None
+        self._show_chance()
+
+    def set_history(self, history: RunHistory, others: Sequence[Compared] = ()) -> None:
+        """Draw a run, and others behind it."""
+        metric = self.curve.metric
+        steps, values = history.train.get(metric, ([], []))
+        self._raw.setData(steps, values)
+        self._train.setData(steps, smooth(values))
+        v_steps, v_values = history.validation.get(metric, ([], []))
+        self._validation.setData(v_steps, v_values)
+        for item in self._others:
+            self.plot.removeItem(item)
+        self._others = [self._compare(other) for other in others]
+        last = _last(v_values) if v_values else _last(smooth(values))
+        self._set_title(last, bool(v_values))
+        self._set_range([(steps, values), (v_steps, v_values), *(_of(other, metric) for other in others)])
+
+    def apply_theme(self, colors: Colors) -> None:
+        """Restyle."""
+        self._colors = colors
+        self.plot.setBackground(colors.background)
+        for side in ("left", "bottom"):
+            axis = self.plot.getAxis(side)
+            axis.setPen(colors.muted)
+            axis.setTextPen(colors.muted)
+        faint = QColor(colors.train)
+        faint.setAlpha(70)
+        self._raw.setPen(pg.mkPen(faint, width=1))
+        self._train.setPen(pg.mkPen(colors.train, width=2))
+        self._validation.setPen(pg.mkPen(colors.validation, width=2, style=Qt.PenStyle.DashLine))
+        self._validation.setSymbol("o")
+        self._validation.setSymbolSize(5)
+        self._validation.setSymbolBrush(colors.validation)
+        self._validation.setSymbolPen(None)
+        self._chance.setPen(pg.mkPen(colors.chance, width=1, style=Qt.PenStyle.DotLine))
+        self._chance_text.setColor(colors.muted)
+        self._set_title(None, False)
+
+    def _show_chance(self) -> None:
+        chance = self.curve.chance
+        self._chance.setVisible(chance is not None)
+        self._chance_text.setVisible(chance is not None)
+        if chance is not None:
+            self._chance.setPos(chance)
+            self._chance_text.setText(f"random {chance:.3g}")
+
+    def _compare(self, other: Compared) -> pg.PlotDataItem:
+        steps, values = _of(other, self.curve.metric)
+        item = pg.PlotDataItem(steps, values, pen=pg.mkPen(other.colour, width=1.5))
+        item.setZValue(-1)
+        self.plot.addItem(item)
+        return item
+
+    def _set_title(self, value: float | None, validation: bool) -> None:
+        title = self.curve.title
+        unit = f" ({self.curve.unit})" if self.curve.unit else ""
+        if value is None or self._colors is None:
+            self._title.setText(f"{title}{unit}")
+            return
+        colour = self._colors.validation if validation else self._colors.train
+        self._title.setText(f'{title}{unit} <b style="color:{colour}">{value:.3g}</b>')
+
+    def _set_range(self, all_points: Sequence[tuple[Sequence[int], Sequence[float]]]) -> None:
+        steps = [s for some, _ in all_points for s in some]
+        values = np.array([v for _, some in all_points for v in some], float)
+        values = values[np.isfinite(values)]
+        top = float(np.percentile(values, 99.5)) if values.size else 1.0
+        low = min(0.0, float(values.min())) if values.size else 0.0
+        if self.curve.chance is not None:
+            top = max(top, self.curve.chance * 1.12)
+        right = max([*steps, 10])
+        self.plot.setXRange(0, right, padding=0.02)
+        self.plot.setYRange(low, max(top, 1e-6) * 1.06, padding=0)
+        if self.curve.chance is not None:
+            self._chance_text.setPos(right, self.curve.chance)
+
+
+class CurveRow(QWidget):
+    """The curves of a task side by side, with a line that says what is what."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plots: list[CurvePlot] = []
+        self._row = QHBoxLayout()
+        self._row.setSpacing(6)
+        self._legend = QLabel()
+        self._legend.setTextFormat(Qt.TextFormat.RichText)
+        self._legend.setWordWrap(True)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addLayout(self._row)
+        layout.addWidget(self._legend)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self._colors: Colors | None = None
+        self._history = RunHistory()
+        self._others: tuple[Compared, ...] = ()
+
+    def set_curves(self, curves: Sequence[Curve]) -> None:
+        """Choose the figures to draw."""
+        if tuple(curves) == tuple(plot.curve for plot in self.plots):
+            return
+        for plot in self.plots:
+            self._row.removeWidget(plot)
+            plot.hide()
+            plot.deleteLater()
+        self.plots = [CurvePlot(curve) for curve in curves]
+        for plot in self.plots:
+            self._row.addWidget(plot, 1)
+            if self._colors is not None:
+                plot.apply_theme(self._colors)
+        self.set_history(self._history, self._others)
+
+    def set_history(self, history: RunHistory, others: Sequence[Compared] = ()) -> None:
+        """Draw a run, and others behind it."""
+        self._history, self._others = history, tuple(others)
+        for plot in self.plots:
+            plot.set_history(history, others)
+        self._say_legend()
+
+    def apply_theme(self, colors: Colors) -> None:
+        """Restyle."""
+        self._colors = colors
+        for plot in self.plots:
+            plot.apply_theme(colors)
+        self.set_history(self._history, self._others)
+
+    def _say_legend(self) -> None:
+        if self._colors is None:
+            return
+        entries = [f'<span style="color:{self._colors.train}">━ training</span>']
+        if self._history.validation:
+            entries.append(f'<span style="color:{self._colors.validation}">╍ validation</span>')
+        entries += [f'<span style="color:{other.colour}">━ {other.name}</span>' for other in self._others]
+        self._legend.setText("&nbsp;&nbsp; ".join(entries))
+
+
+def _of(other: Compared, metric: str) -> tuple[list[int], list[float]]:
+    steps, values = other.history.validation.get(metric, ([], []))
+    if len(steps) > 1:
+        return steps, values
+    steps, values = other.history.train.get(metric, ([], []))
+    return steps, smooth(values)
+
+
+def _last(values: Sequence[float]) -> float | None:
+    return next((v for v in reversed(values) if v == v), None)
+
+
+def _tooltip(curve: Curve) -> str:
+    better = "Lower is better." if curve.lower_is_better else "Higher is better."
+    chance = "" if curve.chance is None else f" A network that knows nothing stays at {curve.chance:.3g}."
+    return f"<p>{curve.title.capitalize()} over the training steps. {better}{chance}</p>"
