@@ -7,6 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 
+from napari_sortingloss.formats import array_source
+from napari_sortingloss.study import downsample, measure
 from napari_sortingloss.study.downsample import block_majority, block_mean, reduced_shape
 
 
@@ -49,3 +51,21 @@ def test_a_label_is_the_most_frequent_of_its_block_and_the_smallest_of_equals(n)
     assert got.dtype == data.dtype
     for at, block in blocks(data, n):
         assert got[at] == np.bincount(block.ravel()).argmax()
+
+
+def test_layers_of_blocks_that_are_read_in_pieces_give_the_same(monkeypatch, make_volume):
+    source = array_source(make_volume((11, 9, 13), "float32"), "fish", (0.4, 0.25, 0.3), "mm")
+    whole = np.concatenate(list(measure.downsampled_slabs(source, 4)))
+    monkeypatch.setattr(
+        measure, "slab_height", lambda shape, itemsize, multiple=1, budget=0: max(3, multiple)
+    )
+    pieces = list(measure.downsampled_slabs(source, 4))
+    assert len(pieces) == 3
+    np.testing.assert_allclose(np.concatenate(pieces), whole, rtol=1e-6)
+
+
+def test_labels_of_wide_slices_are_reduced_in_tiles(monkeypatch):
+    data = np.random.default_rng(0).integers(0, 3, (4, 31, 10)).astype(np.uint8)
+    whole = block_majority(data, 2)
+    monkeypatch.setattr(downsample, "_TILE", 100)
+    assert (block_majority(data, 2) == whole).all()

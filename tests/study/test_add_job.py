@@ -71,7 +71,9 @@ def test_the_result_says_what_each_volume_is(study, make_volume):
     assert (record.axis, record.direction, record.window) == ("y", "-", (low, high))
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", ">u2", "<i2", ">i2", "uint32", ">i4", "float32", ">f4", ">f8"])
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "uint16", ">u2", "<i2", ">i2", "uint32", ">i4", "float32", ">f4", ">f8"]
+)
 def test_voxels_of_every_type_and_byte_order_are_windowed_between_the_percentiles(
     study, tmp_path, make_volume, dtype
 ):
@@ -91,7 +93,9 @@ def test_given_values_are_the_window(study, tmp_path):
 
 def test_downsampling_averages_first_and_measures_the_window_then(study, tmp_path, make_volume):
     data = make_volume(SHAPE, "uint16")
-    volume = result(study, save(tmp_path / "fish.npy", data), downsample=2, voxel_size=VOXEL_SIZE)["volumes"][0]
+    volume = result(study, save(tmp_path / "fish.npy", data), downsample=2, voxel_size=VOXEL_SIZE)["volumes"][
+        0
+    ]
     small = np.full((7, 11, 9), np.nan)
     for at in itertools.product(*(range(n) for n in small.shape)):
         small[at] = data[tuple(slice(2 * i, 2 * i + 2) for i in at)].mean()
@@ -279,7 +283,7 @@ def test_one_bad_file_among_several_is_reported_and_the_others_are_added(study, 
 
 def test_when_no_volume_can_be_added_the_first_error_is_raised(study, tmp_path):
     flat = [save(tmp_path / f"{n}.npy", np.full(SHAPE, i, np.uint8)) for i, n in enumerate("ab")]
-    with pytest.raises(BadInput, match="Cannot add 'a.npy': every voxel has the value 0"):
+    with pytest.raises(BadInput, match=r"Cannot add 'a\.npy': every voxel has the value 0"):
         run(study, *flat)
 
 

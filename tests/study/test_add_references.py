@@ -87,7 +87,9 @@ def test_a_label_file_is_stored_on_the_volumes_voxels(study, tmp_path, make_volu
     assert (got == labels).all()
 
 
-def test_it_is_an_ome_zarr_label_image_that_says_its_size_and_its_volume(study, tmp_path, make_volume, labels):
+def test_it_is_an_ome_zarr_label_image_that_says_its_size_and_its_volume(
+    study, tmp_path, make_volume, labels
+):
     labels[0, 0, 0] = 200
     path = save(tmp_path / "fish.npy", make_volume((80, 70, 90)))
     big = np.zeros((80, 70, 90), np.int32)
@@ -145,7 +147,9 @@ def test_a_folder_of_labels_is_matched_by_name_and_gaps_are_told(study, tmp_path
     ]
 
 
-def test_a_folder_of_which_no_file_fits_is_refused_before_anything_is_read(study, tmp_path, make_volume, labels):
+def test_a_folder_of_which_no_file_fits_is_refused_before_anything_is_read(
+    study, tmp_path, make_volume, labels
+):
     save(tmp_path / "labels" / "x.npy", labels)
     with pytest.raises(BadInput, match="none of its 1 files is named like 'fish'"):
         run(study, save(tmp_path / "fish.npy", make_volume(SHAPE)), reference=tmp_path / "labels")
@@ -162,7 +166,10 @@ def test_one_label_file_is_not_for_several_volumes(study, tmp_path, make_volume,
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (lambda a: a[:-1], r"it has 12 x 22 x 17 voxels \(z, y, x\) and the volume 13 x 22 x 17; give labels drawn on"),
+        (
+            lambda a: a[:-1],
+            r"it has 12 x 22 x 17 voxels \(z, y, x\) and the volume 13 x 22 x 17; give labels drawn on",
+        ),
         (lambda a: a.transpose(1, 0, 2), "it has 22 x 13 x 17 voxels"),
         (lambda a: a + 0.5, "its voxels are not whole numbers"),
         (lambda a: a.astype(np.float32) * np.nan, "its voxels are not whole numbers"),

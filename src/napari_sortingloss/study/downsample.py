@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_TILE = 1 << 22
+
 
 def reduced_shape(shape: tuple[int, int, int], factor: int) -> tuple[int, int, int]:
     """Return the (z, y, x) shape after downsampling; blocks cut off by the volume's far faces count."""
@@ -35,21 +37,34 @@ def block_mean(slab: NDArray[Any], factor: int) -> NDArray[Any]:
     """
     if factor == 1:
         return slab
+    return mean_of(*block_sums(slab, factor))
+
+
+def block_sums(slab: NDArray[Any], factor: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the sum of the finite voxels of every block of `block_mean`, and how many they are.
+
+    Slabs of fewer slices than `factor` that together make one layer of blocks can be summed one after the other and
+    their results added.
+    """
     wide = slab.dtype.itemsize > 4 or (slab.dtype.kind in "ui" and slab.dtype.itemsize == 4)
     kind = np.dtype(np.float64 if wide else np.float32)
     if slab.dtype.kind == "f" and not (np.isfinite(slab.min()) and np.isfinite(slab.max())):
         finite = np.isfinite(slab)
-        total = _sum_blocks(np.where(finite, slab, 0), factor, kind)
-        number = _sum_blocks(finite, factor, kind)
-        with np.errstate(invalid="ignore"):
-            mean: NDArray[Any] = total / number
-        return mean
+        return _sum_blocks(np.where(finite, slab, 0), factor, kind), _sum_blocks(finite, factor, kind)
     total = _sum_blocks(slab, factor, kind)
-    for axis, length in enumerate(slab.shape):
-        number = np.full(total.shape[axis], factor, kind)
-        number[-1] = length - factor * (total.shape[axis] - 1)
-        total /= np.expand_dims(number, tuple(a for a in range(3) if a != axis))
-    return total
+    lengths = []
+    for length, blocks in zip(slab.shape, total.shape, strict=True):
+        lengths.append(np.full(blocks, factor, kind))
+        lengths[-1][-1] = length - factor * (blocks - 1)
+    z, y, x = lengths
+    return total, z[:, None, None] * (y[:, None] * x)
+
+
+def mean_of(total: NDArray[Any], number: NDArray[Any]) -> NDArray[Any]:
+    """Divide what `block_sums` returns; NaN where a block has no finite voxel."""
+    with np.errstate(invalid="ignore"):
+        mean: NDArray[Any] = total / number
+    return mean
 
 
 def block_majority(labels: NDArray[Any], factor: int) -> NDArray[Any]:
@@ -64,6 +79,12 @@ def block_majority(labels: NDArray[Any], factor: int) -> NDArray[Any]:
     """
     if factor == 1:
         return labels
+    rows = max(1, _TILE // (labels.shape[0] * labels.shape[2] * factor)) * factor
+    tiles = [_majority(labels[:, y : y + rows], factor) for y in range(0, labels.shape[1], rows)]
+    return np.concatenate(tiles, axis=1)
+
+
+def _majority(labels: NDArray[Any], factor: int) -> NDArray[Any]:
     z, y, x = (-(-n // factor) for n in labels.shape)
     padded = np.full((z * factor, y * factor, x * factor), -1, np.int64)
     padded[: labels.shape[0], : labels.shape[1], : labels.shape[2]] = labels

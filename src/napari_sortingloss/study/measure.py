@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sortingloss.errors import BadInput
-from napari_sortingloss.study.downsample import block_mean, reduced_shape
+from napari_sortingloss.study.downsample import block_mean, block_sums, mean_of, reduced_shape
 from napari_sortingloss.study.histogram import IntensityHistogram
 from napari_sortingloss.study.streaming import SPOOL_BYTES, Ahead, Spool, slab_height, steps
 from napari_sortingloss.study.window import Percentiles
@@ -61,8 +61,20 @@ class Measured:
 
 def downsampled_slabs(source: VoxelSource, factor: int) -> Iterator[Voxels]:
     """Read a volume slab by slab along z, each averaged over blocks of `factor` voxels."""
-    for start, stop in steps(source.shape[0], slab_height(source.shape, source.dtype.itemsize, factor)):
-        yield block_mean(source.read(start, stop), factor)
+    depth, height = source.shape[0], slab_height(source.shape, source.dtype.itemsize, factor)
+    thin = slab_height(source.shape, source.dtype.itemsize)
+    for start, stop in steps(depth, height):
+        if factor == 1 or thin >= height:
+            yield block_mean(source.read(start, stop), factor)
+            continue
+        # Even one layer of blocks is larger than the budget.
+        pieces = [(z, min(z + thin, stop)) for z in range(start, stop, thin)]
+        total, number = block_sums(source.read(*pieces[0]), factor)
+        for piece in pieces[1:]:
+            more_total, more_number = block_sums(source.read(*piece), factor)
+            total += more_total
+            number += more_number
+        yield mean_of(total, number)
 
 
 def measured_in_one_reading(source: VoxelSource) -> bool:

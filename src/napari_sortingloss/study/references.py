@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from napari_sortingloss.errors import BadInput, readable_os_errors
 from napari_sortingloss.study.downsample import block_majority, reduced_shape
-from napari_sortingloss.study.layout import Layout
 from napari_sortingloss.study.ome import group_metadata
 from napari_sortingloss.study.pyramid import level_factors, level_shapes
 from napari_sortingloss.study.schema import VolumeRecord
@@ -32,7 +31,8 @@ WORDS = frozenset(
 )
 _SEPARATORS = "_-. "
 _SLAB = 8 << 20
-_ROW = 64 << 20
+#: Rows of chunks are at most so deep, and so large in memory; a chunk holds so many bytes before compression.
+_DEPTH, _ROW, _CHUNK = 32, 64 << 20, 2 << 20
 
 Labels = NDArray[np.unsignedinteger[Any]]
 
@@ -118,8 +118,8 @@ class ReferenceWriter:
     """Writes the reference labels of one volume; unless `publish` and `keep` are called nothing of them stays.
 
     The array is an OME-Zarr 0.5 label image of uint8 or uint16, whichever holds its largest label, with the levels
-    and blocks of the smaller levels of the volume; coarser levels take every second voxel. The volume's downsampling is done
-    by majority, see `block_majority`.
+    of the volume, of which the smaller ones take every second voxel, in compressed chunks. The volume's downsampling
+    is done by majority, see `block_majority`.
 
     Parameters
     ----------
@@ -197,13 +197,13 @@ class ReferenceWriter:
         total = sum(math.prod(shape) for shape in shapes)
         done = 0
         for level, shape in enumerate(shapes):
-            block = Layout.of_cubes(shape).block
-            depth = max(1, min(block[0], _ROW // (shape[1] * shape[2] * dtype.itemsize)))
+            depth = max(1, min(_DEPTH, _ROW // (shape[1] * shape[2] * dtype.itemsize)))
+            side = math.isqrt(_CHUNK // (depth * dtype.itemsize))
             array = group.create_array(
                 str(level),
                 shape=shape,
                 dtype=dtype,
-                chunks=(depth, *block[1:]),
+                chunks=(min(depth, shape[0]), min(side, shape[1]), min(side, shape[2])),
                 dimension_names=["z", "y", "x"],
             )
             strides = [1, 1, 1]
