@@ -145,7 +145,7 @@ def text_called_dcm(folder, **_):
     return folder / "a.dcm"
 
 
-@case("damaged", "copy or export it again")
+@case("content is not NIfTI", "suffix of its real format")
 def text_called_nii(folder, **_):
     (folder / "a.nii").write_text("not an image at all " * 50)
     return folder / "a.nii"
@@ -348,6 +348,12 @@ def nrrd_cut_off(folder, **_):
     return cut(folder / "a.nrrd", 0.7)
 
 
+@case("cut off: .* compressed bytes are announced", "copy or download it again")
+def compressed_metaimage_cut_off(folder, **_):
+    sitk.WriteImage(sitk.GetImageFromArray(VOLUME), str(folder / "a.mha"), True)
+    return cut(folder / "a.mha", 0.8)
+
+
 @case("its voxels are in 'a.raw', which does not exist", "copy that file beside it")
 def metaimage_without_its_voxels(folder, **_):
     sitk.WriteImage(sitk.GetImageFromArray(VOLUME), str(folder / "a.mhd"))
@@ -438,7 +444,7 @@ def zarr_of_one_slice(folder, **_):
     return ome(folder, (1, 13, 17), "zyx")
 
 
-@case("does not say its own size and number type", r"--raw-shape 300 512 512 --raw-dtype uint16")
+@case("does not say its own size and number type", r"raw-shape and raw-dtype, for example 300 512 512")
 def raw_without_a_shape(folder, **_):
     VOLUME.tofile(folder / "a.raw")
     return folder / "a.raw"

@@ -21,6 +21,7 @@ from napari_sortingloss.formats.refusals import (
     not_this_format,
     pick_axes,
     reading,
+    truncated,
 )
 from napari_sortingloss.formats.stored import StoredSource
 from napari_sortingloss.formats.units import geometry
@@ -148,6 +149,10 @@ def _block(
     if fields.get("compresseddata", "False").lower() == "true":
         if len(paths) > 1:
             raise BadInput(what, "its voxels are spread over compressed files", "save it again as one .mha")
+        announced = int(fields.get("compresseddatasize", 0))
+        found = paths[0].stat().st_size - start
+        if found < announced:
+            raise truncated(what, f"{announced:,} compressed bytes are announced, but {found:,} are there")
         return StreamBlock(lambda: cast(BinaryIO, ZlibStream(paths[0], start)), 0, shape, dtype, what)
     needed = int(np.prod(shape, dtype=object)) * dtype.itemsize
     header = int(fields.get("headersize", 0))

@@ -17,6 +17,7 @@ from napari_sortingloss.formats.refusals import (
     collected_log,
     damaged,
     extra_axis,
+    not_this_format,
     pick_axes,
     reading,
     refuse_dtype,
@@ -44,7 +45,12 @@ def open_nifti(path: Path, options: ReadOptions) -> StoredSource:
 
     what = cannot_read(path)
     with reading(what, ImageFileError, HeaderDataError), collected_log("nibabel.global"):
-        image = nibabel.load(path)
+        try:
+            image = nibabel.load(path)
+        except ImageFileError as error:
+            if "Cannot work out file type" in str(error):
+                raise not_this_format(what, "NIfTI") from error
+            raise
         header = image.header
         shape = tuple(int(n) for n in header.get_data_shape())
         dtype = np.dtype(header.get_data_dtype())

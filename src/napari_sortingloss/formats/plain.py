@@ -41,7 +41,7 @@ def open_raw(path: Path, options: ReadOptions) -> StoredSource:
         raise BadInput(
             what,
             f"a raw file ({size:,} bytes) does not say its own size and number type",
-            "give them, for example --raw-shape 300 512 512 --raw-dtype uint16 (slices, rows, columns)",
+            "give the options raw-shape and raw-dtype, for example 300 512 512 (slices, rows, columns) and uint16",
         )
     if len(options.raw_shape) != 3 or min(options.raw_shape) < 1:
         raise BadSetting(

@@ -18,12 +18,10 @@ _DAMAGE: tuple[type[Exception], ...] = (
     AttributeError,
     ArithmeticError,
     AssertionError,
-    EOFError,
     LookupError,
     RuntimeError,
     TypeError,
     ValueError,
-    struct.error,
     zlib.error,
 )
 AXIS_NAMES = {
@@ -75,7 +73,7 @@ def reading(what: str, *damage: type[Exception]) -> Iterator[None]:
         raise OutOfMemory(
             what, "the memory does not suffice for one piece of it", "close other programs and try again"
         ) from error
-    except EOFError as error:
+    except (EOFError, struct.error) as error:
         raise truncated(what, "it ends too early") from error
     except kinds as error:
         raise damaged(what, _brief(error)) from error

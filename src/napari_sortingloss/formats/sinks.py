@@ -129,7 +129,7 @@ class NiftiSink(Sink):
         self._file: IO[bytes] = self._raw
         if self.compressed:
             self._file = cast(
-                IO[bytes], gzip.GzipFile(filename="", mode="wb", compresslevel=4, fileobj=self._raw, mtime=0)
+                IO[bytes], gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=self._raw, mtime=0)
             )
         self._file.write(header.binaryblock.ljust(start, b"\0"))
 
