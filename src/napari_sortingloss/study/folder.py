@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import shutil
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from napari_sortingloss.errors import BadSetting, StudyError, UserError, readable_os_errors
 from napari_sortingloss.study import atomic
+from napari_sortingloss.study.document import LOCK_FILE, LOCK_TIMEOUT, STUDY_FILE, StudyFile
 from napari_sortingloss.study.lock import exclusive
 from napari_sortingloss.study.maps import MAPS
 from napari_sortingloss.study.ome import group_metadata
@@ -22,7 +22,6 @@ from napari_sortingloss.study.runs import Run, list_runs, make_run
 from napari_sortingloss.study.schema import (
     Axis,
     Direction,
-    NewerSchemaError,
     VolumeRecord,
     check_document,
     check_name,
@@ -31,14 +30,8 @@ from napari_sortingloss.study.schema import (
 )
 from napari_sortingloss.study.volume import Volume
 
-STUDY_FILE = "study.json"
-LOCK_FILE = ".study.lock"
-
 BELONGINGS = ("annotations/{}", "references/{}.zarr", "localizations/{}", "predictions/{}")
 """What else carries a volume's name."""
-
-LOCK_TIMEOUT = 20.0
-"""Seconds that a writer waits for another one; a transaction takes milliseconds."""
 
 
 class Study:
@@ -60,8 +53,7 @@ class Study:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._cache: tuple[tuple[int, ...], dict[str, Any], dict[str, VolumeRecord]] | None = None
-        self._cache_lock = threading.Lock()
+        self._file = StudyFile(path)
         self._runs: dict[str, Run] = {}
 
     def __repr__(self) -> str:
@@ -115,7 +107,7 @@ class Study:
         if folder.name == STUDY_FILE and folder.is_file():
             folder = folder.parent
         study = cls(folder)
-        study._document()
+        study._file.read()
         with suppress(UserError):  # a study that cannot be written to can still be read
             study._tidy()
         return study
@@ -133,101 +125,21 @@ class Study:
                 self._finish_renaming(document)
             remove_dead_parts(self.path)
 
-    # ----------------------------------------------------------------------------------------------- the document
-    def _document(self) -> tuple[dict[str, Any], dict[str, VolumeRecord]]:
-        """Return study.json and its volumes, read again only when the file has changed; not to be modified."""
-        file = self.path / STUDY_FILE
-        what = f"Cannot open the study '{self.path}'"
-        with self._cache_lock:
-            try:
-                status = file.stat()
-                signature = (status.st_mtime_ns, status.st_size, status.st_ino)
-                if self._cache is not None and self._cache[0] == signature:
-                    return self._cache[1], self._cache[2]
-                document = atomic.read_json(file)
-                records = check_document(document)
-            except (FileNotFoundError, NotADirectoryError) as error:
-                raise self._missing(what) from error
-            except PermissionError as error:
-                raise StudyError(
-                    what, "there is no permission to read it", "change its permissions or ask its owner"
-                ) from error
-            except NewerSchemaError as error:
-                raise StudyError(
-                    what, f"a newer program wrote it ({error})", "update napari-sortingloss"
-                ) from error
-            except ValueError as error:
-                reason = str(error) if type(error) is ValueError else "it is not readable as JSON"
-                raise StudyError(
-                    what,
-                    f"its '{STUDY_FILE}' is damaged ({reason})",
-                    f"restore '{STUDY_FILE}' from a backup; the volumes and runs beside it are untouched",
-                ) from error
-            except OSError as error:
-                raise StudyError(
-                    what,
-                    f"the system reports '{error.strerror}'",
-                    "check the disk and the path, then try again",
-                ) from error
-            self._cache = (signature, document, records)
-            return document, records
-
-    def _missing(self, what: str) -> StudyError:
-        if not self.path.exists():
-            return StudyError(what, "there is no such folder", "check the path, or make a new study")
-        if not self.path.is_dir():
-            return StudyError(what, "it is a file, not a folder", "choose the folder of a study")
-        return StudyError(
-            what, f"the folder holds no '{STUDY_FILE}'", "choose the folder of a study, or make a new one"
-        )
-
     @contextmanager
     def transaction(self, timeout: float = LOCK_TIMEOUT) -> Iterator[dict[str, Any]]:
-        """Change study.json: no other process or thread changes it meanwhile, and the change lasts whole or not at all.
-
-        Yields
-        ------
-        dict
-            The document as it is now on disk. What is changed in it is written when the block ends without an error.
-            Keys this program does not know are kept.
-
-        Raises
-        ------
-        StudyError
-            If another program keeps the study locked for longer than `timeout` seconds, or the study is damaged.
-        OutOfSpace, UserError
-            If it cannot be written; the old document is then untouched.
-        """
-        what = f"Cannot change the study '{self.name}'"
-        if not self.path.is_dir():
-            raise self._missing(what)
-        with exclusive(self.path / LOCK_FILE, what, timeout):
-            self._document()  # damaged or newer: refuse before touching it
-            file = self.path / STUDY_FILE
-            document = atomic.read_json(file)
-            before = atomic.plain(document)
+        """Change study.json, alone and whole or not at all; see `StudyFile.transaction`."""
+        with self._file.transaction(timeout) as document:
             yield document
-            if document != before:
-                try:
-                    check_document(document)
-                except ValueError as error:
-                    raise StudyError(
-                        what, f"the change is not valid: {error}", "report this as a bug"
-                    ) from error
-                with readable_os_errors(what):
-                    atomic.write_json(file, document)
-                with self._cache_lock:
-                    self._cache = None
 
     @property
     def settings(self) -> dict[str, Any]:
         """A copy of the study-wide settings; change them in a `transaction`."""
-        return dict(self._document()[0]["settings"])
+        return dict(self._file.read()[0]["settings"])
 
     @property
     def classes(self) -> list[Any]:
         """A copy of the list of label classes; change it in a `transaction`."""
-        return list(self._document()[0]["classes"])
+        return list(self._file.read()[0]["classes"])
 
     def free_bytes(self) -> int:
         """Return how many bytes are free on the study's disk."""
@@ -238,7 +150,7 @@ class Study:
     @property
     def volumes(self) -> dict[str, VolumeRecord]:
         """The volumes by name, in the order in which they were added; always what the disk says now."""
-        return dict(self._document()[1])
+        return dict(self._file.read()[1])
 
     def volume_path(self, name: str) -> Path:
         """Return where a volume's OME-Zarr image lies, whether or not it exists."""

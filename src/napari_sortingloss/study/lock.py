@@ -16,11 +16,11 @@ from napari_sortingloss.errors import StudyError, readable_os_errors
 
 
 class _ThreadGate:
-    """The reentrant lock of one file among the threads of this process."""
+    """Keeps the threads of this process apart, which a file lock alone does not do on every system."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self.depth = 0
+        self.lock = threading.Lock()
+        self.holder: int | None = None
 
 
 _gates: WeakValueDictionary[str, _ThreadGate] = WeakValueDictionary()
@@ -29,7 +29,7 @@ _gates_lock = threading.Lock()
 
 @contextmanager
 def exclusive(path: Path, what: str, timeout: float) -> Iterator[None]:
-    """Hold a lock file against other processes and other threads; the same thread may nest it.
+    """Hold a lock file against other processes and other threads.
 
     Parameters
     ----------
@@ -46,33 +46,30 @@ def exclusive(path: Path, what: str, timeout: float) -> Iterator[None]:
         If another program holds it all that time.
     UserError
         If the lock file cannot be written.
+    RuntimeError
+        If this thread holds it already: the outer change would overwrite the inner one.
     """
     with _gates_lock:
         gate = _gates.setdefault(os.path.realpath(path), _ThreadGate())
+    if gate.holder == threading.get_ident():
+        raise RuntimeError("changes to a study cannot be nested")
     deadline = time.monotonic() + timeout
     if not gate.lock.acquire(timeout=timeout):
         raise _busy(what, timeout)
+    gate.holder = threading.get_ident()
     try:
-        if gate.depth:
-            gate.depth += 1
-            try:
-                yield
-            finally:
-                gate.depth -= 1
-            return
         lock = FileLock(path, thread_local=False)
         try:
             with readable_os_errors(what):
                 lock.acquire(timeout=max(0.0, deadline - time.monotonic()), poll_interval=0.02)
         except Timeout as error:
             raise _busy(what, timeout) from error
-        gate.depth = 1
         try:
             yield
         finally:
-            gate.depth = 0
             lock.release()
     finally:
+        gate.holder = None
         gate.lock.release()
 
 

@@ -1,0 +1,61 @@
+"""A study with one small volume whose three sides and voxel sizes all differ, and programs that die."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_sortingloss.study import Study, VolumeRecord, VolumeWriter
+
+SHAPE = (37, 70, 90)
+SIZES = (0.4, 0.25, 0.3)
+
+
+@pytest.fixture
+def study(study_dir: Path) -> Study:
+    return Study.create(study_dir)
+
+
+@pytest.fixture
+def voxels() -> np.ndarray:
+    return np.random.default_rng(3).integers(0, 256, SHAPE, dtype=np.uint8)
+
+
+@pytest.fixture
+def store(study: Study, voxels: np.ndarray) -> Callable[..., VolumeRecord]:
+    """Write a volume into the study, ten slices at a time."""
+
+    def write(name: str = "fish", array: np.ndarray = voxels, **changes: object) -> VolumeRecord:
+        record = VolumeRecord(name, array.shape, SIZES, "mm").replace(**changes)
+        with VolumeWriter(study, record) as writer:
+            for z in range(0, len(array), 10):
+                writer.write(z, array[z : z + 10])
+            return writer.commit()
+
+    return write
+
+
+@pytest.fixture
+def program() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start a Python program in another process and wait for the first line it prints."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(code: str, *arguments: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
