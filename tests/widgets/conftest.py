@@ -72,17 +72,46 @@ def keep(qapp: QApplication) -> Iterator[Callable[[Any], Any]]:
     qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
-@pytest.fixture
-def viewer(qapp: QApplication, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def close_viewer(viewer: Any) -> None:
+    """Close a viewer without writing where its window was."""
+    window = viewer.window._qt_window
+    window._save_current_window_settings = lambda: None
+    viewer.close()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    QApplication.processEvents()
+
+
+@pytest.fixture(scope="session")
+def _window(qapp: QApplication) -> Iterator[Any]:
     made = napari.viewer.Viewer(show=False)
-    window = made.window._qt_window
-    monkeypatch.setattr(window, "_save_current_window_settings", lambda: None)
+    yield made
+    close_viewer(made)
+
+
+@pytest.fixture
+def viewer(_window: Any) -> Iterator[Any]:
+    """A viewer without layers or docks, with a session of its own; the window itself is shared to save time."""
+    yield _window
+    session_of(_window).shutdown()
+    for dock in list(_window.window._wrapped_dock_widgets.values()):
+        widget = dock.inner_widget()
+        _window.window.remove_dock_widget(dock)
+        widget.deleteLater()
+    _window.layers.clear()
+    _window.dims.order = (0, 1)
+    _window.theme = "dark"
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+@pytest.fixture
+def own_viewer(qapp: QApplication) -> Iterator[Any]:
+    """A viewer that the test may close."""
+    made = napari.viewer.Viewer(show=False)
+    made.window._qt_window._save_current_window_settings = lambda: None
     yield made
     session_of(made).shutdown()
     if hasattr(made.window, "_qt_window"):
-        made.close()
-    qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)
-    qapp.processEvents()
+        close_viewer(made)
 
 
 @pytest.fixture

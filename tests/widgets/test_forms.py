@@ -39,9 +39,7 @@ def test_a_fresh_form_gives_the_defaults(form):
 
 
 def test_what_is_set_comes_out_again(form):
-    settings = Everything(
-        "b", 12, 0.05, "slow", False, "hello", 8, (0.4, 0.25, 0.3), Path("labels.nii.gz")
-    )
+    settings = Everything("b", 12, 0.05, "slow", False, "hello", 8, (0.4, 0.25, 0.3), Path("labels.nii.gz"))
     form.set_value(settings)
     assert form.value() == settings
 

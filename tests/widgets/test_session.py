@@ -86,7 +86,7 @@ def test_removing_the_current_volume_moves_to_another(opened, study, qtbot):
     qtbot.waitUntil(lambda: opened.current_volume == "fish_b")
 
 
-def test_closing_the_window_lets_the_running_job_clean_up(viewer, qapp, qtbot):
+def test_closing_the_window_lets_the_running_job_clean_up(own_viewer, qapp, qtbot):
     cleaned = threading.Event()
 
     def training() -> Iterator[Event]:
@@ -98,13 +98,13 @@ def test_closing_the_window_lets_the_running_job_clean_up(viewer, qapp, qtbot):
             time.sleep(0.1)
             cleaned.set()
 
-    stage = Stage(viewer)
-    viewer.window.add_dock_widget(stage)
-    viewer.window._qt_window.show()
-    session = session_of(viewer)
+    stage = Stage(own_viewer)
+    own_viewer.window.add_dock_widget(stage)
+    own_viewer.window._qt_window.show()
+    session = session_of(own_viewer)
     job = session.jobs.submit("Training", training)
     qtbot.waitUntil(lambda: job.progress is not None)
-    viewer.close()
+    own_viewer.close()
     qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     assert cleaned.is_set()
     assert session.closed

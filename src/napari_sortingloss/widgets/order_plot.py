@@ -13,7 +13,9 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 from napari_sortingloss.widgets.theme import Colors
 
 HEIGHT = 200
-NOTHING = "No order yet. When a run has finished, Order slices predicts the position of every slice of each volume."
+NOTHING = (
+    "No order yet. When a run has finished, Order slices predicts the position of every slice of each volume."
+)
 
 
 class OrderPlot(QWidget):

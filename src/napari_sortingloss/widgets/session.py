@@ -38,6 +38,8 @@ class RunInfo:
     path : Path
     summary : mapping
         ``Run.summary()``: step, steps and the last metrics.
+    settings : mapping
+        What the run was given, as in its ``settings.json``.
     """
 
     id: str
@@ -47,6 +49,7 @@ class RunInfo:
     created: str
     path: Path
     summary: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -243,6 +246,7 @@ def look(study: Study) -> _Picture:
             created=str(run.created),
             path=run.path,
             summary=run.summary(),
+            settings=run.settings,
         )
         for run in runs
     )
