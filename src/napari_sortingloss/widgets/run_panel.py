@@ -1,0 +1,221 @@
+"""The lower half of the Pre-train stage: the run in view with its curves, its batch and its order, and all other runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psygnal import Signal
+from qtpy.QtWidgets import QLabel, QProgressBar, QTabWidget, QVBoxLayout, QWidget
+
+from napari_sortingloss.errors import UserError
+from napari_sortingloss.pretext import settings_for
+from napari_sortingloss.training.curves import Curve
+from napari_sortingloss.widgets import words
+from napari_sortingloss.widgets.background import Background
+from napari_sortingloss.widgets.curves import Compared, CurveRow
+from napari_sortingloss.widgets.lifetime import follow
+from napari_sortingloss.widgets.order_plot import OrderPlot
+from napari_sortingloss.widgets.run_table import GOING_ON, SIGNS, RunTable
+from napari_sortingloss.widgets.run_watch import RunHistory, RunWatcher
+from napari_sortingloss.widgets.session import RunInfo
+from napari_sortingloss.widgets.strip import BatchStrip
+from napari_sortingloss.widgets.theme import Colors
+
+
+class RunPanel(QWidget):
+    """Shows one run while it goes on, or as it was, and lets others be compared with it.
+
+    Parameters
+    ----------
+    background : Background
+
+    Attributes
+    ----------
+    run_changed : psygnal.Signal
+        ``run_changed(id)``: another run is in view; an empty string for none.
+    history_changed : psygnal.Signal
+        ``history_changed(RunHistory)``.
+    """
+
+    run_changed = Signal(str)
+    history_changed = Signal(object)
+
+    def __init__(self, background: Background) -> None:
+        super().__init__()
+        self._background = background
+        self._runs: dict[str, RunInfo] = {}
+        self._idle_curves: tuple[Curve, ...] = ()
+        self._others: dict[str, RunWatcher] = {}
+        self._curves_of: dict[str, tuple[Curve, ...]] = {}
+        self.watcher = RunWatcher(background, self)
+        self.curves = CurveRow()
+        self.order = OrderPlot()
+        self.strip_title = QLabel()
+        self.strip_title.setProperty("muted", True)
+        self.strip = BatchStrip()
+        self.tabs = QTabWidget()
+        self.tabs.setDocumentMode(True)
+        self.tabs.addTab(self.curves, "Curves")
+        self.tabs.addTab(self.order, "Order of slices")
+        self.status = QLabel()
+        self.status.setWordWrap(True)
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        self.progress.hide()
+        self.table_title = QLabel("Runs of this study")
+        self.table_title.setProperty("heading", True)
+        self.table = RunTable()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        for widget in (
+            self.tabs, self.strip_title, self.strip, self.status, self.progress, self.table_title, self.table
+        ):  # fmt: skip
+            layout.addWidget(widget)
+        follow(self, self.watcher.changed, self._on_history)
+        follow(self, self.table.chosen, self.show_run)
+        follow(self, self.table.compared, self._on_compared)
+        self._arrange()
+
+    @property
+    def run(self) -> RunInfo | None:
+        """The run in view, as the study folder last showed it."""
+        path = self.watcher.path
+        return self._runs.get(path.name) if path is not None else None
+
+    @property
+    def active(self) -> RunInfo | None:
+        """The run that is going on, wherever it trains; the one in view if several are."""
+        going_on = [info for info in self._runs.values() if info.state in GOING_ON]
+        shown = self.run
+        return shown if shown in going_on else next(iter(going_on), None)
+
+    def set_runs(self, runs: Sequence[RunInfo]) -> None:
+        """Take the runs there are now."""
+        self._runs = {info.id: info for info in runs}
+        self.table.set_runs(runs)
+        shown = self.watcher.path
+        if shown is not None and shown.name not in self._runs:
+            self.watcher.watch(None)
+        if self.watcher.path is None and runs:
+            first = next((info for info in runs if info.state in GOING_ON), runs[0])
+            self.show_run(first.id)
+        elif self.watcher.path is not None:
+            self.table.select(self.watcher.path.name)
+        for run_id in set(self._others) - set(self._runs):
+            self._drop(run_id)
+        self._arrange()
+        self._say(self.watcher.history)
+
+    def show_run(self, run_id: str) -> None:
+        """Bring a run into view."""
+        info = self._runs.get(run_id)
+        if info is None:
+            return
+        self.table.select(run_id)
+        self.watcher.watch(info.path)
+        self.order.set_order({})
+        self.run_changed.emit(run_id)
+        self._arrange()
+
+    def forget(self) -> None:
+        """Another study was opened: nothing of the old one stays in view."""
+        for run_id in list(self._others):
+            self._drop(run_id)
+        self.order.set_order({})
+        self.watcher.watch(None)
+        self.set_runs(())
+
+    def set_idle_curves(self, curves: tuple[Curve, ...]) -> None:
+        """Say which figures are drawn while no run is in view."""
+        self._idle_curves = curves
+        self._arrange()
+
+    def apply_theme(self, colors: Colors) -> None:
+        """Restyle the plots."""
+        self.curves.apply_theme(colors)
+        self.order.apply_theme(colors)
+        self.strip.apply_theme(colors)
+
+    def _on_history(self, history: RunHistory) -> None:
+        self._draw()
+        self.strip.set_snapshot(history.snapshot, history.picture)
+        self._say(history)
+        self._arrange()
+        self.history_changed.emit(history)
+
+    def _on_compared(self) -> None:
+        shown = self.watcher.path
+        wanted = [r for r in self.table.ticked() if shown is None or r != shown.name]
+        for run_id in set(self._others) - set(wanted):
+            self._drop(run_id)
+        for run_id in wanted:
+            if run_id not in self._others:
+                # Each with a queue of its own: calls of one topic overtake each other.
+                watcher = RunWatcher(Background(self), self)
+                self._others[run_id] = watcher
+                follow(self, watcher.changed, self._draw_others)
+                watcher.watch(self._runs[run_id].path)
+        self._draw()
+
+    def _draw_others(self, _: RunHistory) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        shown = self.watcher.path
+        others = [
+            Compared(run_id, self.table.colour_of(run_id), self._others[run_id].history)
+            for run_id in self.table.ticked()
+            if run_id in self._others and (shown is None or run_id != shown.name)
+        ]
+        self.curves.set_history(self.watcher.history, others)
+
+    def _drop(self, run_id: str) -> None:
+        watcher = self._others.pop(run_id)
+        watcher.watch(None)
+        watcher.deleteLater()
+
+    def _arrange(self) -> None:
+        self.curves.set_curves(self._curves())
+        shown = not self.strip.isHidden()
+        self.strip_title.setVisible(shown)
+        snapshot = self.watcher.history.snapshot
+        if shown and snapshot is not None:
+            self.strip_title.setText(f"the network's order of this batch ({snapshot.title}):")
+        for widget in (self.table_title, self.table):
+            widget.setVisible(bool(self._runs))
+
+    def _curves(self) -> tuple[Curve, ...]:
+        """Return the figures of the run in view; a run whose settings cannot be read shows its loss."""
+        info = self.run
+        if info is None:
+            return self._idle_curves
+        if info.id not in self._curves_of:
+            try:
+                settings = settings_for(info.task).from_json(info.settings)
+                self._curves_of[info.id] = settings.curves()
+            except UserError:
+                self._curves_of[info.id] = (Curve("loss", "loss", main=True),)
+        return self._curves_of[info.id]
+
+    def _say(self, history: RunHistory) -> None:
+        info = self.run
+        going_on = info is not None and info.state in GOING_ON
+        progress = history.progress
+        self.progress.setVisible(going_on and progress is not None)
+        if info is None:
+            self.status.setText("")
+            return
+        if progress is not None and progress.total:
+            self.progress.setRange(0, progress.total)
+            self.progress.setValue(min(progress.done, progress.total))
+        if info.state == "running" and progress is not None:
+            parts = [f"step {progress.done}/{progress.total}", progress.what]
+            if progress.seconds_left is not None:
+                parts.append(f"{words.duration(progress.seconds_left)} left")
+            self.status.setText(" · ".join(p for p in parts if p))
+            return
+        step, steps = info.summary.get("step", 0), info.summary.get("steps", 0)
+        message = history.state.message if history.state is not None else ""
+        said = f" · {message}" if message and info.state == "failed" else ""
+        self.status.setText(f"{SIGNS.get(info.state, info.state)} at step {step} of {steps}{said}")
