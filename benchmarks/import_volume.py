@@ -108,11 +108,17 @@ def open_npy(path: Path):
     return da.from_array(np.load(path, mmap_mode="r"), chunks=(32, -1, -1))
 
 
+def empty_study(folder: Path) -> Path:
+    from napari_sortingloss.study import Study
+
+    return Study.create(folder).path
+
+
 def run_import(path: Path, folder: Path) -> None:
     from napari_sortingloss.study import Study
     from napari_sortingloss.study.add import AddSettings, add
 
-    for _ in add(Study.create(folder / "study"), AddSettings(paths=(path,))):
+    for _ in add(Study.open(folder), AddSettings(paths=(path,))):
         pass
 
 
@@ -146,8 +152,7 @@ def compare(path: Path, open_array: Callable, folder: Path, rounds: int) -> None
     best = dict.fromkeys(jobs, float("inf"))
     for _ in range(rounds):
         for name, job in jobs.items():
-            work = folder / "work"
-            work.mkdir()
+            work = empty_study(folder / "work")
             path.read_bytes()
             began = time.perf_counter()
             job(work)
@@ -171,8 +176,7 @@ def peak_of_import(path: Path) -> float:
     with tempfile.TemporaryDirectory(dir=path.parent) as name:
         small = Path(name) / "small.npy"
         np.save(small, np.arange(4 * 5 * 6, dtype=np.float32).reshape(4, 5, 6))
-        (Path(name) / "warm-up").mkdir()
-        run_import(small, Path(name) / "warm-up")
+        run_import(small, empty_study(Path(name) / "warm-up"))
         before = highest = process.memory_info().rss
         done = threading.Event()
 
@@ -181,9 +185,10 @@ def peak_of_import(path: Path) -> float:
             while not done.wait(0.002):
                 highest = max(highest, process.memory_info().rss)
 
+        study = empty_study(Path(name) / "study")
         watcher = threading.Thread(target=watch)
         watcher.start()
-        run_import(path, Path(name))
+        run_import(path, study)
         done.set()
         watcher.join()
         return (highest - before) / 1e6

@@ -12,7 +12,7 @@ from napari_sortingloss.study.measure import SAMPLE_SLICES, SAMPLE_VOXELS, sampl
 from napari_sortingloss.study.preview import preview_window
 from napari_sortingloss.study.window import Windower, apply_window
 
-DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"]
+DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "int64", "uint64", "float32", "float64"]
 PERCENTS = (0, 1, 37.5, 50, 99.95, 100)
 
 
@@ -70,7 +70,7 @@ def test_percentiles_are_those_of_numpy(dtype):
         histogram.add(slab)
     got = histogram.percentiles(PERCENTS, lambda: iter(data))
     np.testing.assert_allclose(got, np.percentile(data, PERCENTS), rtol=1e-6)
-    assert (histogram.minimum, histogram.maximum) == (data.min(), data.max())
+    assert (histogram.minimum, histogram.maximum) == (float(data.min()), float(data.max()))
 
 
 def test_percentiles_of_values_of_both_signs_and_few_levels_are_those_of_numpy():

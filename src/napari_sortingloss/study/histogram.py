@@ -136,11 +136,8 @@ class _Keys:
 
     def of(self, values: NDArray[Any]) -> NDArray[Any]:
         if self._integer:
-            if self.shift == 0:
-                values = values.view(np.uint8) if values.dtype.kind == "b" else values
-                return values if self._lowest == 0 else values.astype(np.int32) - self._lowest
-            signed = values.astype(np.int64) - self._lowest
-            return signed.astype(np.uint32)
+            unsigned = values.view(f"u{values.dtype.itemsize}")
+            return unsigned ^ unsigned.dtype.type(-self._lowest) if self._lowest else unsigned
         if values.dtype.itemsize > 4:
             values = np.clip(values, -_FLOAT32_MAX, _FLOAT32_MAX)
         bits = np.ascontiguousarray(values, np.float32).view(np.uint32)

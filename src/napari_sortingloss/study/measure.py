@@ -35,7 +35,7 @@ Slabs = Callable[[], Iterator[Voxels]]
 #: Volumes of up to this many bytes are counted whole.
 EXACT_BYTES = 16 << 20
 #: About this many voxels of larger ones are counted, of at least so many slices.
-SAMPLE_VOXELS = 4 << 20
+SAMPLE_VOXELS = 2 << 20
 SAMPLE_SLICES = 64
 
 
