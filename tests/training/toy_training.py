@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -117,6 +118,17 @@ class ToyTask(PretextTask[ToySettings]):
         self.reviews = state["reviews"]
 
 
+class OneDies(ToyTask):
+    """Every process but the first, whose id is in FIRST, ends in the middle of the run."""
+
+    def make_batch(self, volumes, step, rng) -> Batch:
+        if step == 3 and os.getpid() != int(os.environ["FIRST"]):
+            sys.stderr.write("the card fell off the bus\n")
+            sys.stderr.flush()
+            os._exit(3)
+        return super().make_batch(volumes, step, rng)
+
+
 class Trainer:
     """Runs toy trainings in one study and remembers the writers."""
 
@@ -142,10 +154,3 @@ class Trainer:
         train, held = volumes[: len(volumes) - validate], volumes[len(volumes) - validate :]
         with writer:
             yield from fit(task, self.study, writer, train, held, resume=resume)
-
-
-def main(folder: str, run: str | None, steps: str, **changes: Any) -> None:
-    """Train in a process of its own, which a test kills."""
-    trainer = Trainer(Study.open(Path(folder)), steps=int(steps), **changes)
-    for _ in trainer.resume(trainer.study.run(run)) if run else trainer.job()[1]:
-        pass

@@ -20,7 +20,7 @@ def main(order_file: str) -> int:
     ----------
     order_file : str
         JSON: ``study`` (path), ``task`` (``module:Class``), ``settings``, ``train`` and ``validation`` (names of
-        volumes), ``rank``, ``size``, ``port``, ``resume`` and ``ready`` (a file to make once everything is built).
+        volumes), ``rank``, ``size``, ``port`` and ``ready`` (a file to make once everything is built).
 
     Returns
     -------
@@ -40,7 +40,7 @@ def main(order_file: str) -> int:
         validation = [study.volume(v) for v in order["validation"]]
         place = own_place(order["rank"], order["size"], order["port"])
         Path(order["ready"]).touch()
-        for _ in fit(task, study, None, train, validation, resume=order["resume"], place=place):
+        for _ in fit(task, study, None, train, validation, place=place):
             pass
     except UserError as error:
         logging.getLogger(__name__).error("%s", error)
