@@ -135,7 +135,7 @@ def test_a_folder_that_cannot_be_written_is_said_in_a_sentence(
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    with pytest.raises(UserError, match="no permission for .*; change its permissions"):
+    with pytest.raises(UserError, match=r"no permission for .*; change its permissions"):
         Study.create(tmp_path / "new")
 
 
@@ -211,7 +211,7 @@ def test_a_volume_without_its_folder_does_not_stop_the_study(
     shutil.rmtree(study.volume_path("fish"))
     opened = Study.open(study.path)
     np.testing.assert_array_equal(opened.volume("frog").read_slab(0, 37), voxels)
-    with pytest.raises(StudyError, match="Cannot read volume 'fish': its folder .* is missing"):
+    with pytest.raises(StudyError, match=r"Cannot read volume 'fish': its folder .* is missing"):
         opened.volume("fish").read_slices([0])
 
 

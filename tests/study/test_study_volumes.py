@@ -35,7 +35,7 @@ def test_an_unknown_volume_names_what_there_is(study: Study, store: Store) -> No
         study.volume("fish")
     for number in range(10):
         store(f"fish_{number}", np.zeros((1, 2, 3), np.uint8))
-    with pytest.raises(StudyError, match="Cannot find volume 'cat' .* fish_0, .*fish_7 and 2 more"):
+    with pytest.raises(StudyError, match=r"Cannot find volume 'cat' .* fish_0, .*fish_7 and 2 more"):
         study.volume("cat")
     with pytest.raises(StudyError, match=r"Cannot find volume 'cat\*'"):
         study.select(["fish_1", "cat*"])
@@ -88,7 +88,7 @@ def test_a_removed_volume_is_gone_with_its_results(study: Study, store: Store) -
     (study.path / "predictions" / "fish").mkdir(parents=True)
     study.remove_volume("fish")
     assert study.volumes == {}
-    assert not [p for p in study.path.rglob("*fish*")]
+    assert not list(study.path.rglob("*fish*"))
 
 
 def test_a_painted_volume_is_not_removed(study: Study, store: Store, voxels: np.ndarray) -> None:
@@ -154,9 +154,10 @@ def test_a_rename_cut_short_is_finished_when_the_study_opens(
             raise KeyboardInterrupt
         return rename(path, target)
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(Path, "rename", die_at_the_second)
+    monkeypatch.setattr(Path, "rename", die_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
         study.rename_volume("fish", "medaka")
+    monkeypatch.undo()
     opened = Study.open(study.path)
     assert list(opened.volumes) == ["medaka"]
     np.testing.assert_array_equal(opened.volume("medaka").read_slab(0, 37), voxels)

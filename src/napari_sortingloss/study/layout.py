@@ -103,7 +103,7 @@ class Layout:
         z, y, x = (math.ceil(s / b) for s, b in zip(self.blocks, self.per_shard, strict=True))
         return z, y, x
 
-    def keys(self) -> Iterator[tuple[int, int, int]]:
+    def grid(self) -> Iterator[tuple[int, int, int]]:
         """Return the position of every shard in the grid of shards."""
         yield from product(*(range(n) for n in self.shards))
 

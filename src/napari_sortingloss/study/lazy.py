@@ -85,7 +85,8 @@ class LazyArray:
         spans = [_span(part) for part in self._cut]
         start, stop = ([span[end] for span in spans] for end in (0, 1))
         box = self._level.box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
-        found = box[tuple(0 if isinstance(p, int) else slice(None, None, p.step) for p in self._cut)]
+        steps = tuple(0 if isinstance(part, int) else slice(None, None, part.step) for part in self._cut)
+        found = np.asarray(box[steps])
         return found.astype(dtype or self.dtype, copy=False)
 
 

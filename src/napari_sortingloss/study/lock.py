@@ -59,11 +59,11 @@ def exclusive(path: Path, what: str, timeout: float) -> Iterator[None]:
     gate.holder = threading.get_ident()
     try:
         lock = FileLock(path, thread_local=False)
-        try:
-            with readable_os_errors(what):
+        with readable_os_errors(what):
+            try:
                 lock.acquire(timeout=max(0.0, deadline - time.monotonic()), poll_interval=0.02)
-        except Timeout as error:
-            raise _busy(what, timeout) from error
+            except Timeout as error:  # an OSError too, but one of which more can be said
+                raise _busy(what, timeout) from error
         try:
             yield
         finally:

@@ -128,12 +128,7 @@ class RunWriter:
             if self._events < 0:
                 raise OSError(errno.EBADF, "the run is closed")
             before = os.fstat(self._events).st_size
-            try:
-                complete = os.write(self._events, line) == len(line)
-            except OSError:
-                os.ftruncate(self._events, before)
-                raise
-            if not complete:
+            if os.write(self._events, line) != len(line):  # a full disk took the beginning of it
                 os.ftruncate(self._events, before)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self.heartbeat()
