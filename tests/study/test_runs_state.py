@@ -21,8 +21,7 @@ Program = Callable[..., subprocess.Popen[str]]
 
 TRAIN = """
     import sys, time
-    from napari_sortingloss.errors import UserError
-from napari_sortingloss.events import Metrics, StateChanged
+    from napari_sortingloss.events import Metrics, StateChanged
     from napari_sortingloss.study import Study
     writer = Study.open(sys.argv[1]).new_run("pretrain", "sorting", {"steps": 100})
     writer.append(StateChanged(state="running"))
