@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +17,9 @@ from napari_sortingloss.settings import Setting, Settings
 
 FOLDER = Path("demo-study")
 REPORT = "report.html"
+
+HELD_BACK = ("fish_02", "fish_05")
+"""The fish on which the demo measures; it never trains on them."""
 
 
 @dataclass(frozen=True)
@@ -56,43 +59,34 @@ def demo_job(settings: DemoSettings) -> Iterator[Event]:
     """
     from napari_sortingloss.cli.report import write_report
     from napari_sortingloss.pretext import settings_for
-    from napari_sortingloss.pretext.order import order
-    from napari_sortingloss.pretext.order_settings import OrderSettings
+    from napari_sortingloss.pretext.order import OrderSettings, order
     from napari_sortingloss.pretext.pretrain import pretrain
-    from napari_sortingloss.samples import HELD_BACK, sample_names, sample_study
+    from napari_sortingloss.samples import sample_study
     from napari_sortingloss.study import Study
 
     began = time.monotonic()
     folder = (settings.folder or FOLDER).absolute()
     if (folder / "study.json").exists():
-        with Study.open(folder) as study:
-            if not set(sample_names()) <= set(study.volumes):
-                raise StudyError(
-                    f"Cannot run the demo in '{folder}'",
-                    "another study is there",
-                    "name a folder that does not exist yet",
-                )
+        study = Study.open(folder)
+        if not set(HELD_BACK) <= set(study.settings.get("sample", {})):
+            raise StudyError(
+                f"Cannot run the demo in '{folder}'",
+                "another study is there",
+                "name a folder that does not exist yet",
+            )
         yield Notice(message=f"Using the sample study in {folder}.")
     else:
-        yield from (event for event in sample_study(folder) if not isinstance(event, Result))
+        for event in sample_study(folder):
+            if not isinstance(event, Result):
+                yield event
+        study = Study.open(folder)
 
-    with Study.open(folder) as study:
-        task = settings_for("sorting")(steps=settings.steps, seed=settings.seed, validate=HELD_BACK)
-        trained: dict[str, Any] = {}
-        for event in pretrain(study, task):
-            if isinstance(event, Result):
-                trained = dict(event.value)
-            else:
-                yield event
-        ordered: dict[str, Any] = {}
-        for event in order(study, OrderSettings(run=trained["run"])):
-            if isinstance(event, Result):
-                ordered = dict(event.value)
-            else:
-                yield event
-        report = folder / REPORT
-        seconds = time.monotonic() - began
-        write_report(report, study, trained, ordered, seconds)
+    task = settings_for("sorting")(steps=settings.steps, seed=settings.seed, validate=HELD_BACK)
+    trained = yield from _result_of(pretrain(study, task))
+    ordered = yield from _result_of(order(study, OrderSettings(run=trained["run"])))
+    report = folder / REPORT
+    seconds = time.monotonic() - began
+    write_report(report, study, trained, ordered, seconds)
     yield Result(
         value={
             "mean_displacement": trained["validation"]["mean_displacement"],
@@ -104,6 +98,17 @@ def demo_job(settings: DemoSettings) -> Iterator[Event]:
             "report": str(report),
         }
     )
+
+
+def _result_of(job: Iterator[Event]) -> Generator[Event, None, dict[str, Any]]:
+    """Pass on the events of a job and return its result."""
+    found: dict[str, Any] = {}
+    for event in job:
+        if isinstance(event, Result):
+            found = dict(event.value)
+        else:
+            yield event
+    return found
 
 
 def show_in_napari(folder: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import MISSING
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
@@ -17,42 +17,41 @@ STUDY = inspect.Parameter(
     inspect.Parameter.POSITIONAL_ONLY,
     annotation=Annotated[Path, Parameter(help="The study folder.")],
 )
+POSITIONAL = ("folder", "paths", "volume")
+"""Fields that a command asks for by their place."""
+
 JSON = inspect.Parameter(
     "json",
     inspect.Parameter.KEYWORD_ONLY,
     default=False,
     annotation=Annotated[
-        bool, Parameter(help="Print one JSON document on standard output and nothing else there.", negative=())
+        bool,
+        Parameter(help="Print one JSON document on standard output and nothing else there.", negative=()),
     ],
 )
 
 
-def positional(name: str, kind: Any, help: str, *, many: bool = False) -> inspect.Parameter:
+def positional(
+    name: str, kind: Any, help: str, *, many: bool = False, default: Any = inspect.Parameter.empty
+) -> inspect.Parameter:
     """Describe a positional argument of a command."""
     where = inspect.Parameter.VAR_POSITIONAL if many else inspect.Parameter.POSITIONAL_ONLY
-    return inspect.Parameter(name, where, annotation=Annotated[kind, Parameter(help=help)])
-
-
-def flag(name: str, help: str) -> inspect.Parameter:
-    """Describe an on/off option that is not part of any settings."""
-    return inspect.Parameter(
-        name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=False,
-        annotation=Annotated[bool, Parameter(help=help, negative=())],
-    )
+    return inspect.Parameter(name, where, default=default, annotation=Annotated[kind, Parameter(help=help)])
 
 
 def option(name: str, kind: Any, default: Any, help: str) -> inspect.Parameter:
     """Describe an option that is not part of any settings."""
     return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, Parameter(help=help)]
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[kind, Parameter(help=help)],
     )
 
 
-def options_of(settings: type[Settings], leave_out: Collection[str] = ()) -> list[inspect.Parameter]:
-    """Describe one keyword option for each field of `settings` but those named in `leave_out`."""
-    return [_option(field) for field in settings.fields() if field.name not in leave_out]
+def options_of(settings: type[Settings]) -> list[inspect.Parameter]:
+    """Describe one option for each field of `settings` that is no positional argument of its command."""
+    return [_option(field) for field in settings.fields() if field.name not in POSITIONAL]
 
 
 def command(
@@ -81,22 +80,6 @@ def command(
     return run
 
 
-def settings_from(
-    settings: type[Settings], values: Mapping[str, Any], signature: list[inspect.Parameter], **fixed: Any
-) -> Any:
-    """Build settings from parsed options; options that were not given take the defaults of `signature`.
-
-    Raises
-    ------
-    BadSetting
-        If a value is out of range.
-    """
-    taken = {p.name: p.default for p in signature if p.default is not inspect.Parameter.empty}
-    names = {field.name for field in settings.fields()}
-    merged = {**{k: v for k, v in taken.items() if k in names}, **{k: v for k, v in values.items() if k in names}}
-    return settings(**{**merged, **fixed})
-
-
 def _option(field: Field) -> inspect.Parameter:
     kind: Any = Literal[field.choices] if field.choices else field.type
     if field.optional:
@@ -107,7 +90,7 @@ def _option(field: Field) -> inspect.Parameter:
         negative=() if field.type is not bool else None,
         consume_multiple=get_origin(field.type) is tuple,
         allow_leading_hyphen=field.type is not bool and get_origin(field.type) is not tuple,
-        show_default=field.default is not None,
+        show_default=field.default not in (None, ()),
     )
     return inspect.Parameter(
         field.name,

@@ -17,7 +17,7 @@ from napari_sortingloss.cli.svg import BLUE, GREEN, ORANGE, Line, plot
 from napari_sortingloss.events import Metrics, Snapshot
 
 if TYPE_CHECKING:
-    from napari_sortingloss.study import Run, Study, Volume
+    from napari_sortingloss.study import Axis, Run, Study, Volume
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: #0072b2; }
@@ -52,7 +52,7 @@ def write_report(
     seconds : float
         What the demo took.
     """
-    from napari_sortingloss.study.atomic import write_text
+    from napari_sortingloss.study.atomic import write_bytes
 
     run = study.run(trained["run"])
     parts = [
@@ -67,20 +67,27 @@ def write_report(
         '<meta name="viewport" content="width=device-width"><title>SortingLoss demo</title>'
         f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>"
     )
-    write_text(path, page)
+    write_bytes(path, page.encode())
 
 
 def _head(trained: Mapping[str, Any], ordered: Mapping[str, Any], seconds: float) -> str:
     validation = trained["validation"]
     flipped = [v["name"] for v in ordered["volumes"] if v["flipped"]]
     figures = [
-        (f"{validation['mean_displacement']:.2f} slices", f"mean displacement on unseen fish; random order: {validation['random_displacement']:.2f}"),
+        (
+            f"{validation['mean_displacement']:.2f} slices",
+            f"mean displacement on unseen fish; random order: {validation['random_displacement']:.2f}",
+        ),
         (", ".join(flipped) or "none", "found to be stored upside down"),
-        (f"{trained['slices_per_second']:.0f} slices/s", f"pre-training speed, {trained['steps']} steps in {time_text(trained['seconds'])}"),
+        (
+            f"{trained['slices_per_second']:.0f} slices/s",
+            f"pre-training speed, {trained['steps']} steps in {time_text(trained['seconds'])}",
+        ),
         (time_text(seconds), "for the whole demo"),
     ]
     boxes = "".join(
-        f'<div class="figure"><b>{escape(value)}</b><span>{escape(what)}</span></div>' for value, what in figures
+        f'<div class="figure"><b>{escape(value)}</b><span>{escape(what)}</span></div>'
+        for value, what in figures
     )
     return (
         "<h1>What the order of slices teaches a network</h1>"
@@ -144,20 +151,21 @@ def _training(run: Run, trained: Mapping[str, Any]) -> str:
 
 
 def _order(run: Run, ordered: Mapping[str, Any]) -> str:
+    from napari_sortingloss.pretext.order import read_order
+
     rows = "".join(
         f"<tr><td>{escape(v['name'])}</td><td class=n>{v['mean_displacement']:.1f}</td>"
         f"<td class=n>{v['random_displacement']:.1f}</td><td class=n>{v['spearman']:+.2f}</td>"
         f"<td>{'⚠ upside down' if v['flipped'] else ''}</td></tr>"
         for v in ordered["volumes"]
     )
-    stored = json.loads((run.path / "order.json").read_text(encoding="utf-8"))
     plots = []
-    for volume in stored["volumes"]:
-        predicted = volume["predicted"]
+    for name, volume in (read_order(run) or {"volumes": {}})["volumes"].items():
+        colour = ORANGE if volume["flipped"] else BLUE
         plots.append(
             plot(
-                [Line("", range(len(predicted)), predicted, ORANGE if volume["flipped"] else BLUE, dots=True)],
-                title=volume["name"],
+                [Line("", volume["positions"], volume["predicted"], colour, dots=True)],
+                title=name,
                 x_label="true position (slice)",
                 y_label="predicted position",
                 size=(300, 240),
@@ -207,7 +215,7 @@ def _sagittal(volume: Volume) -> np.ndarray:
     """Cut the volume along its ordering axis through the middle, with square pixels, uint8 (h, w)."""
     import cv2
 
-    across = {"z": "x", "y": "x", "x": "y"}[volume.axis]
+    across: Axis = "x" if volume.axis != "x" else "y"
     extent = dict(zip("zyx", volume.shape, strict=True))[across]
     spacing = dict(zip("zyx", volume.voxel_size, strict=True))
     image = volume.read_slices([extent // 2], axis=across)[0]

@@ -105,9 +105,7 @@ def plot(
     for line in lines:
         points = [(px(x), py(y)) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)]
         if line.dots:
-            parts += [
-                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="1.6" fill="{line.colour}"/>' for x, y in points
-            ]
+            parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="1.6" fill="{line.colour}"/>' for x, y in points]
         else:
             path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
             dash = f' stroke-dasharray="{line.dash}"' if line.dash else ""

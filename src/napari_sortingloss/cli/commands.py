@@ -1,0 +1,87 @@
+"""What each command does: open the study, run the job, say the result. The options are described in `app`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from napari_sortingloss.cli import summaries
+from napari_sortingloss.cli.console import BAD_INPUT, DONE, drive, report, say
+from napari_sortingloss.cli.demo import DemoSettings, demo_job, show_in_napari
+from napari_sortingloss.errors import BadInput
+from napari_sortingloss.pretext import settings_for
+from napari_sortingloss.pretext.order import OrderSettings
+from napari_sortingloss.pretext.order import order as order_job
+from napari_sortingloss.study import Study
+from napari_sortingloss.study.add_settings import AddSettings
+from napari_sortingloss.study.export import ExportSettings
+
+
+def demo(study: Path | None = None, /, *, gui: bool = True, json: bool = False, **values: Any) -> int:
+    """Run the demo and open napari on its study."""
+    result = drive(demo_job(DemoSettings(folder=study, **values)), as_json=json, summary=summaries.demo)
+    if gui and not json:
+        show_in_napari(Path(result["study"]))
+    return DONE
+
+
+def new(study: Path, /, *, json: bool = False) -> int:
+    """Make an empty study."""
+    made = Study.create(study)
+    report({"study": str(made.path)}, as_json=json, summary=summaries.new)
+    return DONE
+
+
+def add(study: Path, /, *paths: Path, json: bool = False, **values: Any) -> int:
+    """Import volumes; bad input if any file could not be read."""
+    from napari_sortingloss.study.add import add as job
+
+    if not paths:
+        raise BadInput("Cannot add volumes", "no file was named", "name at least one file or folder")
+    settings = AddSettings(**_lists(values), paths=tuple(paths))
+    result = drive(job(Study.open(study), settings), as_json=json, summary=summaries.add)
+    for failure in result.get("failed", ()):
+        say(str(failure["error"]))
+    return BAD_INPUT if result.get("failed") else DONE
+
+
+def show(study: Path, /, *, json: bool = False) -> int:
+    """Say what is in a study."""
+    report(summaries.contents(Study.open(study)), as_json=json, summary=summaries.listing)
+    return DONE
+
+
+def pretrain(
+    study: Path, /, *, task: str = "sorting", resume: str | None = None, json: bool = False, **values: Any
+) -> int:
+    """Train a new run, or go on with one."""
+    from napari_sortingloss.pretext.pretrain import pretrain as job
+
+    given = _lists(values)
+    if resume is None:
+        events = job(Study.open(study), settings_for(task)(**given))
+    else:
+        events = job(Study.open(study), resume=resume, changes=given)
+    drive(events, as_json=json, summary=summaries.pretrain)
+    return DONE
+
+
+def order(study: Path, /, *, json: bool = False, **values: Any) -> int:
+    """Order the slices of volumes."""
+    settings = OrderSettings(**_lists(values))
+    drive(order_job(Study.open(study), settings), as_json=json, summary=summaries.order)
+    return DONE
+
+
+def export(study: Path, volume: str, /, *, json: bool = False, **values: Any) -> int:
+    """Write a volume to a file."""
+    from napari_sortingloss.study.export import export as job
+
+    settings = ExportSettings(**_lists(values), volume=volume)
+    drive(job(Study.open(study), settings), as_json=json, summary=summaries.export)
+    return DONE
+
+
+def _lists(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that were given, lists as the tuples that settings hold."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
