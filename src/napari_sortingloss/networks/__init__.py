@@ -20,7 +20,8 @@ class EncoderInfo:
     parameters : float
         Millions of weights, 2D with one channel.
     activation_bytes : float
-        Bytes kept for the backward pass in float32, for each pixel of an input slice; half in bfloat16.
+        Bytes kept for the backward pass in float32, for each pixel of an input slice; about half in bfloat16,
+        which also keeps a copy of the weights.
     """
 
     name: str
