@@ -9,10 +9,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from napari_sortingloss.errors import BadSetting
+from napari_sortingloss.pretext.order import OrderSettings
 from napari_sortingloss.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     from napari_sortingloss.training.task import PretextTask
+
+__all__ = ["TASKS", "OrderSettings", "TaskEntry", "settings_for", "task_class"]
 
 
 @dataclass(frozen=True)

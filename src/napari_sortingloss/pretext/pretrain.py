@@ -180,6 +180,7 @@ def _rewrite_settings(run: Run, settings: TrainSettings) -> None:
     path = run.path / SETTINGS_FILE
     with readable_os_errors(f"Cannot go on with run '{run.id}'"):
         write_json(path, {**read_json(path), "settings": settings.to_json()})
+    run.settings = settings.to_json()  # the study hands the same object to whoever looks at the run
 
 
 def _check_space(study: Study, settings: TrainSettings, train: Sequence[Volume]) -> None:

@@ -36,17 +36,18 @@ def expected_speed(settings: TrainSettings, device: Device) -> tuple[float, bool
     speed : float
         Slices a second, scaled from what is known by the pixels of a slice and the weight of the encoder.
     measured : bool
-        Whether it comes from an earlier run on this computer.
+        Whether it comes from an earlier run of the same encoder on this computer.
     """
     from napari_sortingloss.training.devices import usable_cores
 
     cores = (settings.threads or usable_cores()) if device.kind == "cpu" else 1
-    known = _read().get(_key(settings, device.kind, device.title))
     processes = settings.devices if device.kind != "cpu" else 1
+    all_known = _read()
+    key = _key(settings, device.kind, device.title)
+    known = all_known.get(key) or _relative(all_known, key)
     if known is not None:
-        return float(known["speed"]) * cores / known["cores"] * _work(
-            known["work"], settings
-        ) * processes, True
+        speed = float(known["speed"]) * cores / known["cores"] * _work(known["work"], settings)
+        return speed * processes, key in all_known
     reference = encoder_info("resnet18").activations_mib(REFERENCE_SIZE)
     return DEFAULT_SPEED[device.kind] * cores * _work(reference, settings) * processes, False
 
@@ -93,6 +94,12 @@ def cache_file() -> Path:
 def _key(settings: TrainSettings, kind: str, title: str) -> str:
     where = kind if kind == "cpu" else title
     return f"{settings.task} · {where} · {settings.precision} · {encoder_info(settings.encoder).title}"
+
+
+def _relative(known: dict[str, Any], key: str) -> dict[str, Any] | None:
+    """Return what was measured with another encoder, everything else being the same."""
+    stem = key.rsplit(" · ", 1)[0]
+    return next((value for other, value in known.items() if other.rsplit(" · ", 1)[0] == stem), None)
 
 
 def _work(known: float, settings: TrainSettings) -> float:

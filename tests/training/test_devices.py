@@ -1,0 +1,128 @@
+"""What a run will need, told before it starts and without torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from toy_training import ToySettings
+
+from napari_sortingloss.training import devices, speeds
+from napari_sortingloss.training.devices import Device, available_devices, estimate
+from napari_sortingloss.training.settings import TrainSettings
+
+CPU = Device("cpu", "2 cores", 8 * 2**30)
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    available_devices.cache_clear()
+    yield
+    available_devices.cache_clear()
+
+
+def test_settings_and_estimates_load_no_torch():
+    code = (
+        "import sys, napari_sortingloss.training.devices as d, napari_sortingloss.training.settings as s;"
+        "d.estimate(s.TrainSettings()); print([m for m in ('torch', 'monai', 'cv2') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_processor_is_always_there():
+    assert any(device.kind == "cpu" for device in available_devices())
+    assert all(device.count >= 1 for device in available_devices())
+
+
+def test_more_and_larger_slices_and_deeper_encoders_need_more_memory_and_time():
+    base = estimate(ToySettings(size=112, slices=16))
+    for change in ({"size": 224}, {"slices": 32}, {"encoder": "resnet50"}):
+        more = estimate(ToySettings(size=112, slices=16).replace(**change))
+        assert more.memory_bytes > base.memory_bytes
+        assert more.seconds > base.seconds
+
+
+def test_volumes_with_fewer_slices_than_asked_for_need_less(study):
+    settings = ToySettings(slices=512)
+    assert estimate(settings, study.select()).memory_bytes < estimate(settings).memory_bytes
+
+
+def test_the_disk_must_hold_two_checkpoints_and_the_encoder():
+    weights = 11.17e6 * 4
+    assert estimate(TrainSettings()).disk_bytes == pytest.approx((2 * 3 + 1) * weights, rel=0.01)
+
+
+def test_too_little_memory_is_said_before_the_start(monkeypatch):
+    monkeypatch.setattr(devices, "available_devices", lambda: (Device("cpu", "2 cores", 2**29),))
+    assert "lower the size or the number of slices" in estimate(ToySettings(size=1024, slices=64)).problem
+
+
+def test_a_card_that_torch_was_not_built_for_is_listed_with_the_cure(monkeypatch):
+    answer = subprocess.CompletedProcess([], 0, stdout="NVIDIA RTX A5000, 24564\nNVIDIA RTX A5000, 24564\n")
+    monkeypatch.setattr(devices.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
+    monkeypatch.setattr(devices.subprocess, "run", lambda *a, **k: answer)
+    monkeypatch.setattr(devices.metadata, "version", lambda name: "2.8.0+cpu")
+    first, second = available_devices()
+    assert first.kind == "cpu"
+    assert (second.kind, second.title, second.count) == ("cuda", "NVIDIA RTX A5000", 2)
+    assert "install torch for CUDA" in second.problem
+
+
+def test_a_card_comes_first_where_torch_can_use_it(monkeypatch):
+    answer = subprocess.CompletedProcess([], 0, stdout="NVIDIA RTX A5000, 24564\n")
+    monkeypatch.setattr(devices.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
+    monkeypatch.setattr(devices.subprocess, "run", lambda *a, **k: answer)
+    monkeypatch.setattr(devices.metadata, "version", lambda name: "2.8.0")
+    assert available_devices()[0].memory_bytes == 24564 * 2**20
+    assert estimate(TrainSettings()).device == "NVIDIA RTX A5000"
+    assert estimate(TrainSettings(device="cpu")).device.endswith(("core", "cores"))
+
+
+def test_a_driver_that_does_not_answer_is_no_card(monkeypatch):
+    def hang(*args, **kwargs):
+        raise subprocess.TimeoutExpired("nvidia-smi", 10)
+
+    monkeypatch.setattr(devices.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
+    monkeypatch.setattr(devices.subprocess, "run", hang)
+    assert {device.kind for device in available_devices()} <= {"cpu", "mps"}
+
+
+def test_a_measured_speed_is_used_for_the_next_run():
+    settings = ToySettings(size=112, slices=16, steps=100)
+    assert not speeds.expected_speed(settings, CPU)[1]
+    speeds.remember_speed(settings, CPU, 123.0, devices.usable_cores())
+    assert speeds.expected_speed(settings, CPU) == (pytest.approx(123.0), True)
+
+
+def test_a_measured_speed_is_scaled_to_other_sizes_cores_and_encoders():
+    settings = ToySettings(size=100, threads=2)
+    speeds.remember_speed(settings, CPU, 100.0, 2)
+    assert speeds.expected_speed(settings.replace(size=200), CPU)[0] == pytest.approx(25.0)
+    assert speeds.expected_speed(settings.replace(threads=4), CPU)[0] == pytest.approx(200.0)
+    deeper, measured = speeds.expected_speed(settings.replace(encoder="resnet50"), CPU)
+    assert 10 < deeper < 60
+    assert not measured
+
+
+def test_a_damaged_cache_is_no_reason_to_fail():
+    path = speeds.cache_file()
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    assert speeds.expected_speed(TrainSettings(), CPU)[0] > 0
+    speeds.remember_speed(TrainSettings(), CPU, 10.0, 1)
+    assert json.loads(path.read_text())
+
+
+def test_a_cache_that_cannot_be_written_is_no_reason_to_fail():
+    path = speeds.cache_file()
+    path.parent.parent.mkdir(parents=True)
+    path.parent.write_text("a file where the folder should be")
+    speeds.remember_speed(TrainSettings(), CPU, 10.0, 1)
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("32", False), ("bf16", True)])
+def test_the_precision_asked_for_is_taken(precision, expected):
+    assert devices.uses_bfloat16(TrainSettings(precision=precision), "cpu") is expected
