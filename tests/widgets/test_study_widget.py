@@ -20,10 +20,10 @@ from napari_sortingloss.widgets.study import StudyWidget
 
 
 @pytest.fixture
-def widget(viewer: Any, session: Session) -> Iterator[StudyWidget]:
+def widget(viewer: Any, session: Session) -> StudyWidget:
     made = StudyWidget(viewer)
     viewer.window.add_dock_widget(made)
-    yield made
+    return made
 
 
 @pytest.fixture

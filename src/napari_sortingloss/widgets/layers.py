@@ -72,6 +72,8 @@ def plan(volume: Volume) -> LayerPlan:
 def show(viewer: Any, plans: list[LayerPlan], *, along_axis: bool = True) -> list[Any]:
     """Show volumes in the viewer; a layer of ours that shows one already is brought up to date in place.
 
+    Other volumes of ours are hidden, since they all lie at the same place; what is not ours stays as it is.
+
     Parameters
     ----------
     viewer : napari.Viewer
@@ -100,6 +102,9 @@ def show(viewer: Any, plans: list[LayerPlan], *, along_axis: bool = True) -> lis
             layer.name = item.name
             layer.visible = True
         shown.append(layer)
+    for layer in viewer.layers:
+        if layer not in shown and layer.metadata.get(MARK, {}).get("content") == "volume":
+            layer.visible = False
     if shown:
         viewer.layers.selection = set(shown)
         viewer.layers.selection.active = shown[-1]
@@ -127,6 +132,13 @@ def options(item: LayerPlan) -> dict[str, Any]:
 def find(viewer: Any, mark: dict[str, str]) -> Any:
     """Return the layer of ours with this mark, or None."""
     return next((layer for layer in unwrap(viewer).layers if layer.metadata.get(MARK) == mark), None)
+
+
+def take_away(viewer: Any, mark: dict[str, str]) -> None:
+    """Remove the layer of ours with this mark, if there is one."""
+    layer = find(viewer, mark)
+    if layer is not None:
+        unwrap(viewer).layers.remove(layer)
 
 
 def rename(viewer: Any, study: str, old: str, new: str | None) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.events import Event, Result
+from napari_sortingloss.widgets import layers
+
+if TYPE_CHECKING:
+    from napari_sortingloss.study import Study
 
 FOLDER = "phantom-fish"
 
@@ -51,21 +55,37 @@ def phantom_fish() -> list[tuple[Any, dict[str, Any], str]]:
     """Return the first phantom fish as layer data; in a window, open the study and the Study widget too."""
     import napari
 
-    from napari_sortingloss.study import Study
-    from napari_sortingloss.widgets import layers
-
     viewer = napari.current_viewer()
-    if viewer is not None and hasattr(viewer, "window"):
-        from napari_sortingloss.widgets.session import session_of
-        from napari_sortingloss.widgets.waiting import wait_for
+    if viewer is None or not hasattr(viewer, "window"):
+        _, plan = _made(list(sample_job()))
+        return [(plan.data, layers.options(plan), "image")]
 
-        session = session_of(viewer)
-        value = wait_for(session.jobs, "Making the sample study", sample_job, viewer.window._qt_window)
-        study = Study.open(Path(value["study"]))
-        session.set_study(study)
-        session.show_stage("Study")
-    else:
-        events = list(sample_job())
-        study = Study.open(Path(events[-1].value["study"]))  # type: ignore[attr-defined]
-    first = layers.plan(next(iter(study.select())))
-    return [(first.data, layers.options(first), "image")]
+    from napari_sortingloss.widgets.session import session_of
+    from napari_sortingloss.widgets.waiting import wait_for
+
+    found: list[tuple[Study, layers.LayerPlan]] = []
+
+    def make() -> Iterator[Event]:
+        events: list[Event] = []
+        for event in sample_job():
+            events.append(event)
+            yield event
+        found.append(_made(events))
+
+    session = session_of(viewer)
+    wait_for(session.jobs, "Making the sample study", make, viewer.window._qt_window)
+    study, plan = found[0]
+    session.set_study(study)
+    session.show_stage("Study")
+    layers.take_away(viewer, plan.mark)
+    return [(plan.data, layers.options(plan), "image")]
+
+
+def _made(events: list[Event]) -> tuple[Study, layers.LayerPlan]:
+    """Open the study that the events tell of and plan the layer of its first volume."""
+    from napari_sortingloss.study import Study
+
+    result = events[-1]
+    assert isinstance(result, Result)
+    study = Study.open(Path(result.value["study"]))
+    return study, layers.plan(study.select()[0])

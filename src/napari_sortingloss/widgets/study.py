@@ -52,7 +52,7 @@ class StudyWidget(Stage):
         self.hint.setWordWrap(True)
         self.hint.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.sample_button = QPushButton("Make the sample study")
-        self.sample_button.setToolTip("Generates six phantom fish (no download, under a minute)")
+        self.sample_button.setToolTip("Generates six phantom fish (no download, about a minute)")
         self.sample_button.clicked.connect(lambda *_: self.actions_.open_sample())
         self.add_row = self._add_row()
         self.import_panel = ImportPanel(self.background)

@@ -124,6 +124,11 @@ def style_sheet(c: Colors) -> str:
     QAbstractSpinBox[slim="true"] {{ padding: 1px 3px; }}
     QHeaderView::section {{ background-color: {c.raised}; color: {c.muted}; border: none; padding: 3px 4px; }}
     QWidget[clear="true"], QWidget[clear="true"] QLabel {{ background: transparent; }}
+    QTabBar::tab {{ padding: 4px 12px; min-height: 18px; background-color: {c.raised}; color: {c.muted};
+        border: none; border-bottom: 2px solid transparent; }}
+    QTabBar::tab:selected {{ background-color: {c.background}; color: {c.text};
+        border-bottom: 2px solid {c.train}; font-weight: bold; }}
+    QTabBar::tab:focus {{ color: {c.train}; }}
     QLabel[muted="true"] {{ color: {c.muted}; }}
     QLabel[heading="true"] {{ font-weight: bold; }}
     QFrame[bar="error"] {{ background-color: {_mix(c.error, c.background, 0.82)};

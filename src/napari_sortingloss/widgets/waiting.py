@@ -47,7 +47,6 @@ def wait_for(jobs: JobRunner, title: str, make: MakeJob, parent: QWidget | None)
     dialog.setMinimumDuration(400)
     dialog.setAutoClose(False)
     dialog.setAutoReset(False)
-    dialog.canceled.connect(job.cancel)
     loop = QEventLoop()
     timer = QTimer()
     timer.setInterval(POLL_MS)
@@ -56,8 +55,11 @@ def wait_for(jobs: JobRunner, title: str, make: MakeJob, parent: QWidget | None)
         if job.ended:
             loop.quit()
             return
+        if dialog.wasCanceled():
+            job.cancel()
+            return
         progress = job.progress
-        if progress is None or not progress.total or dialog.wasCanceled():
+        if progress is None or not progress.total:
             return
         seconds = left.of(progress)
         rest = f" · {words.duration(seconds)} left" if seconds is not None else ""

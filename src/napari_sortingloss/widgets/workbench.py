@@ -12,6 +12,7 @@ from napari_sortingloss.widgets.lifetime import follow
 from napari_sortingloss.widgets.session import session_of
 from napari_sortingloss.widgets.stage import WIDTH, Stage
 from napari_sortingloss.widgets.stages import STAGES
+from napari_sortingloss.widgets.theme import Colors, follow_theme, style_sheet
 
 
 class Workbench(QWidget):
@@ -38,11 +39,16 @@ class Workbench(QWidget):
         layout.addWidget(self.tabs)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         follow(self, session.stage_requested, self.show_stage)
+        follow_theme(self, napari_viewer, self.apply_theme)
 
     def show_stage(self, title: str) -> None:
         """Bring a stage to the front."""
         if title in self.stages:
             self.tabs.setCurrentWidget(self.stages[title])
+
+    def apply_theme(self, colors: Colors) -> None:
+        """Restyle the tabs."""
+        self.setStyleSheet(style_sheet(colors))
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """Return the width of a napari dock."""
