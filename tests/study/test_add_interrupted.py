@@ -233,14 +233,20 @@ def test_slabs_hold_as_many_slices_as_fit_a_budget_and_whole_blocks(shape, items
     assert streaming.slab_height(shape, itemsize, multiple) == height
 
 
-def test_a_large_spool_lies_in_a_file_that_has_no_name(tmp_path, monkeypatch):
-    monkeypatch.setattr(streaming, "SPOOL_BYTES", 1000)
+@pytest.mark.parametrize("limit", [1000, 100_000], ids=["file", "memory"])
+def test_what_was_put_aside_is_read_again_from_memory_or_from_a_file_without_a_name(
+    tmp_path, monkeypatch, limit
+):
+    monkeypatch.setattr(streaming, "SPOOL_BYTES", limit)
     data = np.random.default_rng(0).random((11, 12, 13)).astype(np.float32)
     with streaming.Spool(data.shape, data.dtype, tmp_path) as spool:
         for start, stop in streaming.steps(11, 4):
             spool.append(data[start:stop])
         assert (spool.read(3, 9) == data[3:9]).all()
         assert (spool.read(0, 2) == data[:2]).all()
+        assert (spool.read(4, 8) == data[4:8]).all()
+        assert (spool.read(10, 11) == data[10:]).all()
+        assert (np.concatenate(list(spool.slabs())) == data).all()
         if sys.platform.startswith("linux"):
             assert not list(tmp_path.iterdir())
 

@@ -172,14 +172,7 @@ def _count_all(
                 done += len(slab)
             yield done / shape[0]
 
-    def again() -> Iterator[Voxels]:
-        if spool is None:
-            yield from downsampled_slabs(source, factor)
-            return
-        for start, stop in steps(shape[0], slab_height(shape, dtype.itemsize)):
-            yield spool.read(start, stop)
-
-    return histogram, again
+    return histogram, (lambda: downsampled_slabs(source, factor)) if spool is None else spool.slabs
 
 
 def _count_sample(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -117,8 +118,8 @@ class Ahead(Generic[T]):
 class Spool:
     """Slabs put aside in order, to be read again in any order.
 
-    Small ones stay in memory. Large ones lie in a file without a name, which the system removes with the process
-    however that ends.
+    Small volumes stay in memory as they came. Large ones lie in a file without a name, which the system removes with
+    the process however that ends.
 
     Parameters
     ----------
@@ -131,13 +132,12 @@ class Spool:
 
     def __init__(self, shape: tuple[int, int, int], dtype: np.dtype[Any], folder: Path) -> None:
         self.shape, self.dtype = shape, np.dtype(dtype)
-        self._file: IO[bytes] | None = None
-        self._memory: Slab | None = None
+        self._starts: list[int] = []
+        self._slabs: list[Slab] = []
         self._filled = 0
+        self._file: IO[bytes] | None = None
         if self.nbytes(shape, dtype) > SPOOL_BYTES:
             self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
-        else:
-            self._memory = np.empty(shape, dtype)
 
     @staticmethod
     def nbytes(shape: tuple[int, int, int], dtype: np.dtype[Any]) -> int:
@@ -145,21 +145,30 @@ class Spool:
         return int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
 
     def append(self, slab: Slab) -> None:
-        """Put the next slab aside."""
+        """Put the next slab aside; it must not be changed afterwards."""
         if self._file is None:
-            assert self._memory is not None
-            self._memory[self._filled : self._filled + len(slab)] = slab
+            self._starts.append(self._filled)
+            self._slabs.append(slab)
         else:
             rest = np.ascontiguousarray(slab, self.dtype).data.cast("B")
             while rest:
                 rest = rest[self._file.write(rest) :]
         self._filled += len(slab)
 
+    def slabs(self) -> Iterator[Slab]:
+        """Yield everything in order, cut wherever it is cheapest."""
+        if self._file is None:
+            yield from self._slabs
+            return
+        for start, stop in steps(self._filled, slab_height(self.shape, self.dtype.itemsize)):
+            yield self.read(start, stop)
+
     def read(self, start: int, stop: int) -> Slab:
         """Read slices [start, stop)."""
         if self._file is None:
-            assert self._memory is not None
-            return self._memory[start:stop]
+            first, last = bisect_right(self._starts, start) - 1, bisect_left(self._starts, stop)
+            base = self._starts[first]
+            return np.concatenate(self._slabs[first:last])[start - base : stop - base]
         slab: Slab = np.empty((stop - start, *self.shape[1:]), self.dtype)
         rest = slab.data.cast("B")
         self._file.seek(start * slab[0].nbytes)
@@ -172,7 +181,7 @@ class Spool:
 
     def close(self) -> None:
         """Let go of the memory or the file."""
-        self._memory = None
+        self._starts, self._slabs = [], []
         if self._file is not None:
             self._file.close()
             self._file = None
