@@ -316,3 +316,13 @@ def test_a_run_that_cannot_be_written_says_so(study: Study) -> None:
     with pytest.raises(Exception, match="Cannot begin a run of 'sorting': ") as caught:
         study.new_run("pretrain", "sorting", {})
     assert "\n" not in str(caught.value)
+
+
+def test_a_run_in_a_study_of_somebody_else_can_be_watched(study: Study) -> None:
+    with study.new_run("pretrain", "sorting", {}) as writer:
+        writer.append(StateChanged(state="running"))
+        (writer.path / "run.lock").rename(writer.path / "kept.lock")
+        (writer.path / "run.lock").mkdir()  # refuses to be tried, even by root
+        assert writer.run.state() == "running"
+        (writer.path / "owner.json").unlink()
+        assert writer.run.state() == "interrupted"

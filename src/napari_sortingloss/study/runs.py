@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -87,10 +88,14 @@ class Run:
 
     def is_alive(self) -> bool:
         """Whether some process holds the run for writing, here or on another computer."""
-        if is_owned(self.path / LOCK_FILE):
-            return True
+        try:
+            if is_owned(self.path / LOCK_FILE):
+                return True
+            here = socket.gethostname()
+        except OSError:  # somebody else's study, where we may not even try the lock
+            here = ""
         with suppress(OSError, ValueError):
-            if atomic.read_json(self.path / OWNER_FILE).get("host") != socket.gethostname():
+            if atomic.read_json(self.path / OWNER_FILE).get("host") != here:
                 beat = (self.path / HEARTBEAT_FILE).stat().st_mtime
                 return time.time() - beat < HEARTBEAT_SECONDS
         return False
@@ -158,6 +163,7 @@ class _Digest:
 
     def __init__(self, path: Path) -> None:
         self._lines = LineReader(path)
+        self._guard = threading.Lock()  # several widgets may ask at once
         self._forget()
 
     def _forget(self) -> None:
@@ -169,6 +175,10 @@ class _Digest:
         self.step = 0
 
     def update(self) -> None:
+        with self._guard:
+            self._update()
+
+    def _update(self) -> None:
         before = self._lines.resets
         lines = self._lines.read_new()
         if self._lines.resets != before:
