@@ -261,6 +261,36 @@ def test_the_same_file_is_not_added_twice_unless_it_gets_another_name(study, tmp
         run(study, path, name="again")
 
 
+def test_two_datasets_of_one_file_are_two_volumes(study, tmp_path, make_volume):
+    import h5py
+
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        file["before"], file["after"] = make_volume(SHAPE), make_volume(SHAPE, seed=1)
+    run(study, tmp_path / "scan.h5", dataset="/before")
+    run(study, tmp_path / "scan.h5", dataset="/after")
+    assert len(study.volumes) == 2
+    with pytest.raises(StudyError, match="it is in the study already"):
+        run(study, tmp_path / "scan.h5", dataset="/after")
+
+
+def test_slices_that_are_named_one_by_one_are_one_volume(study, tmp_path, make_volume):
+    import tifffile
+
+    data = make_volume(SHAPE)
+    for z in range(SHAPE[0]):
+        tifffile.imwrite(tmp_path / f"slice_{z}.tif", data[z])
+    run(study, *tmp_path.glob("slice_*.tif"), window="0:255")
+    (name,) = study.volumes
+    assert (voxels(study, name) == data).all()
+
+
+def test_what_matters_for_any_file_comes_first_among_the_settings():
+    names = [field.name for field in AddSettings.fields()]
+    assert names[:5] == ["paths", "axis", "direction", "window", "downsample"]
+    assert names[-1] == "scratch"
+    assert AddSettings.from_json(AddSettings(window="p2:p98").to_json()).window == "p2:p98"
+
+
 def test_one_name_is_for_one_volume(study, make_volume):
     sources = [layer(make_volume(SHAPE), name) for name in ("a", "b")]
     with pytest.raises(BadSetting, match="Cannot name all volumes 'fish': there are 2 of them"):

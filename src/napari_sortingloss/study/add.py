@@ -223,7 +223,7 @@ def _check(study: Study, source: VoxelSource, settings: AddSettings) -> None:
         return
     if source.path is None:
         return
-    ours = _identity(source)
+    ours = _identity(source, settings)
     for name, record in study.volumes.items():
         if {**record.source, **ours} == dict(record.source):
             raise StudyError(
@@ -233,10 +233,10 @@ def _check(study: Study, source: VoxelSource, settings: AddSettings) -> None:
             )
 
 
-def _identity(source: VoxelSource) -> dict[str, Any]:
+def _identity(source: VoxelSource, settings: AddSettings) -> dict[str, Any]:
     """What tells one source from another: where it lies and which part of the file it is."""
     path = str(source.path.resolve()) if source.path else ""
-    return {"path": path, "name": source.name, "dataset": source.metadata.get("dataset")}
+    return {"path": path, "name": source.name, "dataset": source.metadata.get("dataset", settings.dataset)}
 
 
 def _assign_references(planned: list[_Planned], settings: AddSettings) -> Iterator[Notice]:
@@ -334,7 +334,7 @@ def _record(study: Study, settings: AddSettings, source: VoxelSource, labels: Pa
     z, y, x = settings.voxel_size or source.geometry.voxel_size or (1.0, 1.0, 1.0)
     unit = settings.unit or source.geometry.unit or ("mm" if settings.voxel_size else "")
     provenance = {
-        **_identity(source),
+        **_identity(source, settings),
         "format": source.format,
         "dtype": source.dtype.name,
         "shape": list(source.shape),

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from napari_sortingloss.errors import BadSetting
 from napari_sortingloss.formats.options import ReadOptions
-from napari_sortingloss.settings import Setting
+from napari_sortingloss.settings import Field, Setting
 from napari_sortingloss.study.schema import check_name
 from napari_sortingloss.study.window import parse_window
 
@@ -89,6 +89,22 @@ class AddSettings(ReadOptions):
             more=True,
         ),
     ] = None
+
+    scratch: Annotated[
+        Path | None,
+        Setting(
+            help="Folder for temporary files; the study's own folder otherwise.",
+            when="Give one on another disk when compressed volumes with turned axes do not fit.",
+            more=True,
+            hidden=True,
+        ),
+    ] = None
+
+    @classmethod
+    def fields(cls) -> tuple[Field, ...]:
+        """Describe every field, those that matter for any file first."""
+        reading = {field.name for field in ReadOptions.fields()}
+        return tuple(sorted(super().fields(), key=lambda field: field.name in reading))
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -54,7 +54,7 @@ def parse_window(text: str) -> Percentiles | Values:
             "write it like p1:p99.95 or like -900:500",
         )
     p_low, low_text, p_high, high_text = match.groups()
-    low, high = float(low_text), float(high_text)
+    low, high = float(low_text) + 0.0, float(high_text) + 0.0  # no minus zero
     if bool(p_low) != bool(p_high):
         raise BadSetting(
             what,
