@@ -65,13 +65,31 @@ def test_a_batch_holds_distinct_slices_of_one_volume_in_random_order(volumes):
 
 
 def test_slices_are_augmented_independently_of_each_other(volumes):
-    batch = make_task(augment="tough").make_batch(volumes, 0, step_rng(0, 0))
-    again = make_task(augment="tough").make_batch(volumes, 0, step_rng(0, 0))
+    batch = make_task(augment="tough", pose="as stored").make_batch(volumes, 0, step_rng(0, 0))
+    again = make_task(augment="tough", pose="as stored").make_batch(volumes, 0, step_rng(0, 0))
     (volume,) = [v for v in volumes if v.name == batch.info["volumes"][0]]
     plain = load_slices(volume, batch.arrays["positions"], 32)
     changes = {(a.astype(int) - b).std().round(3) for a, b in zip(batch.arrays["slices"], plain, strict=True)}
     assert len(changes) > 4
     assert np.array_equal(batch.arrays["slices"], again.arrays["slices"])
+
+
+def test_all_slices_of_a_batch_lie_in_one_pose_that_differs_from_batch_to_batch(volumes):
+    stored = make_task(augment="normal", pose="as stored")
+    turned = make_task(augment="normal", pose="any")
+    corners = []
+    for step in range(6):
+        before = stored.make_batch(volumes, step, step_rng(0, step)).arrays["slices"]
+        after = turned.make_batch(volumes, step, step_rng(0, step)).arrays["slices"]
+        outside = (after == 0) & (before > 0)
+        corners.append(outside.all(axis=0).sum())  # black in all slices alike: they were moved alike
+    assert len(set(corners)) > 3
+
+
+def test_without_augmentation_slices_are_shown_as_stored(volumes):
+    batch = make_task(augment="none", pose="any").make_batch(volumes, 0, step_rng(0, 0))
+    (volume,) = [v for v in volumes if v.name == batch.info["volumes"][0]]
+    assert np.array_equal(batch.arrays["slices"], load_slices(volume, batch.arrays["positions"], 32))
 
 
 def test_a_batch_of_several_volumes_tells_them_apart(volumes):

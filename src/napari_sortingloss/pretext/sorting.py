@@ -17,6 +17,7 @@ from napari_sortingloss.networks.encoders import build_encoder
 from napari_sortingloss.pretext.batch_figures import batch_figures
 from napari_sortingloss.pretext.displacement import average_ranks, foreground_slices
 from napari_sortingloss.pretext.order import check_slices
+from napari_sortingloss.pretext.pose import in_pose, random_pose
 from napari_sortingloss.pretext.ranking import ranking_loss
 from napari_sortingloss.pretext.reversed_volumes import REVERSED, ReversedVolumes, Verdict
 from napari_sortingloss.pretext.scoring import SortingNetwork, order_figures, sample_positions
@@ -85,7 +86,7 @@ class SortingTask(PretextTask[SortingSettings]):
             check_slices(volume)
 
     def make_batch(self, volumes: Sequence[Volume], step: int, rng: np.random.Generator) -> Batch:
-        """Draw `slices` slices of one volume (or of each of several), each augmented independently."""
+        """Draw `slices` slices of one volume (or of each of several), each augmented independently, all in one pose."""
         settings = self.settings
         count = min(settings.volumes_per_batch, len(volumes))
         names, slices, positions = [], [], []
@@ -94,7 +95,10 @@ class SortingTask(PretextTask[SortingSettings]):
             drawn = draw_positions(rng, volume.n_slices, settings.slices, settings.weighting)
             names.append(volume.name)
             positions.append(drawn)
-            slices.append(self._augment.batch(load_slices(volume, drawn, settings.size), rng))
+            shown = self._augment.batch(load_slices(volume, drawn, settings.size), rng)
+            if settings.pose == "any" and settings.augment != "none":
+                shown = in_pose(shown, random_pose(rng, settings.size))
+            slices.append(shown)
         return _batch(names, slices, positions)
 
     def build(self) -> nn.Module:

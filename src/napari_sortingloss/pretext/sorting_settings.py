@@ -12,6 +12,7 @@ from napari_sortingloss.training.curves import Curve
 from napari_sortingloss.training.settings import TrainSettings
 
 Ranking = Literal["margin", "logistic", "listmle", "softrank"]
+Pose = Literal["any", "as stored"]
 ReversedVolumes = Literal["leave out", "report", "ignore"]
 
 
@@ -69,6 +70,14 @@ class SortingSettings(TrainSettings):
             more=True,
         ),
     ] = 1
+    pose: Annotated[
+        Pose,
+        Setting(
+            "Whether each batch is shown as if the specimen lay turned, mirrored, and nearer or farther.",
+            "Choose 'as stored' where all volumes are aligned and equally large. Without augmentation it is always so.",
+            more=True,
+        ),
+    ] = "any"
     reversed_volumes: Annotated[
         ReversedVolumes,
         Setting(
