@@ -84,6 +84,8 @@ def close_viewer(viewer: Any) -> None:
 @pytest.fixture(scope="session")
 def _window(qapp: QApplication) -> Iterator[Any]:
     made = napari.viewer.Viewer(show=False)
+    made.add_image(np.zeros((2, 3)))  # napari asks for the graphics driver's abilities once, with the first layer
+    made.layers.clear()
     yield made
     close_viewer(made)
 
@@ -104,8 +106,8 @@ def viewer(_window: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
-def own_viewer(qapp: QApplication) -> Iterator[Any]:
-    """A viewer that the test may close."""
+def own_viewer(_window: Any) -> Iterator[Any]:
+    """A viewer that the test may show and close."""
     made = napari.viewer.Viewer(show=False)
     made.window._qt_window._save_current_window_settings = lambda: None
     yield made

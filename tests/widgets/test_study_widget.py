@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
-from qtpy.QtGui import QDropEvent
+from qtpy.QtGui import QDropEvent, QShortcut
 
 from napari_sortingloss.errors import BadInput
 from napari_sortingloss.study import Study
@@ -184,7 +184,7 @@ def test_discard_forgets_the_files(full, scan, qtbot):
     choose(full, qtbot, scan)
     full.discard()
     assert full.import_panel.isHidden()
-    assert full.show_button.text() == "&Show"
+    assert full.show_button.text() == "Show"
 
 
 def test_files_chosen_before_a_study_is_open_wait_for_one(widget, scan, tmp_path, monkeypatch, qtbot):
@@ -262,7 +262,7 @@ def test_a_second_job_waits_in_the_strip(full, scan, qtbot):
 # ------------------------------------------------------------------------------------------------- looking and editing
 def test_show_puts_the_selected_volumes_into_the_viewer(full, viewer, qtbot):
     full.table.select(("fish_a", "fish_b"))
-    assert full.show_button.text() == "&Show 2"
+    assert full.show_button.text() == "Show 2"
     full.show_button.click()
     qtbot.waitUntil(lambda: len(viewer.layers) == 2)
     assert [layer.name for layer in viewer.layers] == ["fish_a", "fish_b"]
@@ -412,6 +412,39 @@ def test_every_control_can_be_reached_by_keyboard_and_has_a_name(full):
         qt_s_own = isinstance(control.parent(), QTableView) or control.objectName().startswith("qt_")
         name = control.accessibleName() or getattr(control, "text", lambda: "")()
         assert name or qt_s_own, f"{control} in {control.parent()}"
+
+
+def test_the_underlined_letters_do_what_the_list_of_keys_says(own_viewer, monkeypatch, qtbot):
+    asked: list[str] = []
+    for name in ("choose_study", "choose_new_study", "choose_files", "choose_folder", "layer_menu"):
+        answer = [] if name == "choose_files" else None
+        monkeypatch.setattr(
+            dialogs, name, lambda *_, name=name, answer=answer: (asked.append(name), answer)[1]
+        )
+    widget = StudyWidget(own_viewer)
+    own_viewer.window.add_dock_widget(widget)
+    with qtbot.waitActive(own_viewer.window._qt_window):
+        own_viewer.window._qt_window.show()
+        own_viewer.window._qt_window.activateWindow()
+    widget.header.new_button.setFocus()
+    qtbot.waitUntil(lambda: widget.header.new_button.hasFocus())
+    for key in "ONADY":
+        qtbot.keyClick(widget.header.new_button, getattr(Qt.Key, f"Key_{key}"), Qt.KeyboardModifier.AltModifier)
+    qtbot.waitUntil(lambda: len(asked) == 5)
+    assert asked == ["choose_study", "choose_new_study", "choose_files", "choose_folder", "layer_menu"]
+
+
+def test_keys_in_the_table_act_on_the_selected_volume(full, viewer, monkeypatch, qtbot):
+    asked: list[Any] = []
+    monkeypatch.setattr(dialogs, "confirm_removal", lambda _, names: asked.append(names))
+    full.table.remove_requested.emit(full.table.selected())
+    shortcuts = {s.objectName(): s for s in full.table.findChildren(QShortcut)}
+    shortcuts["study.show"].activated.emit()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1)
+    assert asked == [("fish_a",)]
+    assert set(shortcuts) == {
+        "study.show", "study.edit", "study.rename", "study.remove", "study.export", "study.flip"
+    }  # fmt: skip
 
 
 def test_both_themes_restyle_the_panel(full, viewer):

@@ -22,11 +22,15 @@ class Shortcut:
         As `QKeySequence` reads them; they work while the stage has the focus.
     what : str
         What the key does, for the list.
+    mnemonic : bool
+        The key is the underlined letter of a button, so the button answers to it and nothing is bound: a second
+        taker of the same key would make Qt call neither.
     """
 
     id: str
     keys: str
     what: str
+    mnemonic: bool = False
 
     @property
     def stage(self) -> str:
@@ -39,19 +43,19 @@ SHORTCUTS = (
     Shortcut("any.primary", "Ctrl+Return", "The button at the bottom right"),
     Shortcut("any.cancel", "Ctrl+.", "Cancel the running job"),
     Shortcut("any.dismiss", "Escape", "Dismiss the message at the top"),
-    Shortcut("study.open", "Alt+O", "Open a study"),
-    Shortcut("study.new", "Alt+N", "Make a new study"),
-    Shortcut("study.add_files", "Alt+A", "Add volumes from files"),
-    Shortcut("study.add_folder", "Alt+D", "Add volumes from a folder"),
-    Shortcut("study.from_layer", "Alt+Y", "Add a volume from an open layer"),
+    Shortcut("study.open", "Alt+O", "Open a study", mnemonic=True),
+    Shortcut("study.new", "Alt+N", "Make a new study", mnemonic=True),
+    Shortcut("study.add_files", "Alt+A", "Add volumes from files", mnemonic=True),
+    Shortcut("study.add_folder", "Alt+D", "Add volumes from a folder", mnemonic=True),
+    Shortcut("study.from_layer", "Alt+Y", "Add a volume from an open layer", mnemonic=True),
     Shortcut("study.show", "Return", "Show the selected volumes (in the table)"),
     Shortcut("study.edit", "Alt+Return", "Axis, direction and voxel size of the selected volume"),
     Shortcut("study.rename", "F2", "Rename the selected volume"),
     Shortcut("study.remove", "Delete", "Remove the selected volumes from the study"),
-    Shortcut("study.export", "Alt+E", "Export the selected volume"),
+    Shortcut("study.export", "Alt+X", "Export the selected volume"),
     Shortcut("study.flip", "Alt+R", "Flip a volume that looks upside down"),
-    Shortcut("pretrain.start", "Alt+S", "Start or stop"),
-    Shortcut("pretrain.pause", "Alt+U", "Pause or go on"),
+    Shortcut("pretrain.start", "Alt+S", "Start or stop", mnemonic=True),
+    Shortcut("pretrain.pause", "Alt+U", "Pause or go on", mnemonic=True),
 )
 
 _BY_ID = {shortcut.id: shortcut for shortcut in SHORTCUTS}
@@ -62,14 +66,21 @@ def keys_of(shortcut_id: str) -> str:
     return QKeySequence(_BY_ID[shortcut_id].keys).toString(QKeySequence.SequenceFormat.NativeText)
 
 
-def bind(widget: QWidget, shortcut_id: str, action: Callable[[], object]) -> QShortcut:
+def bind(widget: QWidget, shortcut_id: str, action: Callable[[], object]) -> QShortcut | None:
     """Let a key of the registry call `action` while `widget` or a child of it has the focus.
+
+    Returns
+    -------
+    QShortcut or None
+        None for a mnemonic, which its button answers to.
 
     Raises
     ------
     KeyError
         If the registry has no such action.
     """
+    if _BY_ID[shortcut_id].mnemonic:
+        return None
     shortcut = QShortcut(QKeySequence(_BY_ID[shortcut_id].keys), widget)
     shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
     shortcut.activated.connect(action)
@@ -102,6 +113,6 @@ class ShortcutList(QDialog):
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
-        layout.addWidget(QLabel("They work while the panel has the focus; click into it once."))
+        layout.addWidget(QLabel("Keys work while the panel has the focus: click into it once."))
         layout.addLayout(grid)
         layout.addWidget(buttons)

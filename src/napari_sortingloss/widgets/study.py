@@ -108,7 +108,7 @@ class StudyWidget(Stage):
         self.along.setToolTip("Let the viewer's slider step through the slices that are put in order")
         self._footer.insertWidget(1, self.along)
         self.discard_button = self.add_button("Discard", self.discard, "Forget the chosen files")
-        self.show_button = self.add_button("&Show", self.show_selected, primary=True)
+        self.show_button = self.add_button("Show", self.show_selected, primary=True)
         self.import_panel.apply_theme(self.colors)
 
     def _connect(self) -> None:
@@ -130,14 +130,6 @@ class StudyWidget(Stage):
         self.details.edited.connect(self.actions_.update)
         self.details.failed.connect(self.bar.show_error)
         self.import_panel.changed.connect(self._update_buttons)
-        for key, action in (
-            ("study.open", self.open_study),
-            ("study.new", self.new_study),
-            ("study.add_files", self.add_files),
-            ("study.add_folder", self.add_folder),
-            ("study.from_layer", self.from_layer),
-        ):
-            self.bind(key, action)
 
     # ------------------------------------------------------------------------------------------ opening and making
     def open_study(self) -> None:
@@ -317,7 +309,7 @@ class StudyWidget(Stage):
         panel = self.import_panel
         if not panel.candidates:
             names = self.table.selected()
-            self.show_button.setText("&Show" if len(names) < 2 else f"&Show {len(names)}")
+            self.show_button.setText("Show" if len(names) < 2 else f"Show {len(names)}")
             allow(
                 self.show_button,
                 "" if names else "Select a volume first",
