@@ -37,6 +37,16 @@ def until(job, wanted, limit=5000):
     raise AssertionError("the job ended before")
 
 
+def test_a_job_runs_in_a_thread_as_well(trainer):
+    run, job = trainer.job()
+    seen = []
+    thread = threading.Thread(target=lambda: seen.extend(job))
+    thread.start()
+    thread.join(60)
+    assert isinstance(seen[-1], Result)
+    assert run.state() == "finished"
+
+
 def test_a_stop_request_ends_the_run_with_what_it_achieved(trainer):
     run, job = trainer.job(steps=100_000)
     until(job, lambda e: isinstance(e, Metrics))
@@ -214,7 +224,7 @@ class NoRoom(ToyTask):
 
 def test_a_network_that_does_not_fit_ends_with_a_sentence(trainer):
     run, job = trainer.job(NoRoom)
-    with pytest.raises(OutOfMemory, match="the computer's memory"):
+    with pytest.raises(OutOfMemory, match="more memory than the computer"):
         list(job)
     assert run.state() == "failed"
 

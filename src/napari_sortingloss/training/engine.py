@@ -71,8 +71,6 @@ class Engine:
         self._fabric.launch()
         if "OMP_NUM_THREADS" not in environment:
             os.environ.pop("OMP_NUM_THREADS", None)  # Fabric sets it for programs that run once
-        torch.set_num_threads(machine.threads)
-        torch.backends.cudnn.benchmark = True
         self.device: torch.device = self._fabric.device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(task.settings.seed)
@@ -82,6 +80,8 @@ class Engine:
         self.network.to(self.device)
         self.optimizer = task.optimizer(self.network)
         self._module, self._stepper = self._fabric.setup(_Step(task, self.network), self.optimizer)
+        torch.set_num_threads(machine.threads)
+        torch.backends.cudnn.benchmark = True
 
     def learn(self, batch: DeviceBatch) -> StepOutput:
         """Take one step.

@@ -20,12 +20,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _SIGNS)
 
 
-def out_of_memory(kind: str) -> OutOfMemory:
+def out_of_memory() -> OutOfMemory:
     """Return the sentence for memory that does not suffice although all was tried."""
-    whose = "the computer's memory" if kind == "cpu" else "the memory of the graphics card"
     return OutOfMemory(
         "Cannot train with these settings",
-        f"a step needs more than {whose} has free",
+        "a step needs more memory than the computer or its graphics card has free",
         "lower the size or the number of slices, choose a smaller encoder, or close other programs",
     )
 

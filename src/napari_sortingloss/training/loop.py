@@ -24,7 +24,7 @@ from napari_sortingloss.training.place import Place
 from napari_sortingloss.training.reporter import Reporter
 from napari_sortingloss.training.speeds import remember_speed
 from napari_sortingloss.training.task import PretextTask, StepOutput
-from napari_sortingloss.training.world import Workers, World, own_place, own_places
+from napari_sortingloss.training.world import Workers, World, own_place, own_places, part
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import RunWriter, Study, Volume
@@ -127,8 +127,6 @@ class _Fit:
         self.training = False  # all processes are between two steps, waiting for an order
         self.workers: Workers | None = None
 
-    # -- from beginning to end ----------------------------------------------------------------------------------
-
     def run(self) -> Generator[Event]:
         with ExitStack() as self.stack:
             try:
@@ -158,10 +156,10 @@ class _Fit:
         if self.place.rank > 0:
             self.stack.enter_context(deaf())
         self.machine = choose_machine(self.settings, self.place.local_size)
+        self.stack.callback(part)
         self.engine = Engine(self.task, self.machine, self.place)
         self.stack.callback(self.engine.close)
         self.world = World(self.place)
-        self.stack.callback(self.world.close)
         found = self.world.share(found)
         if found is not None:
             self.step = self.keeper.saved = found.step
@@ -269,14 +267,10 @@ class _Fit:
 
     def _explained(self, error: Exception) -> Exception:
         if failures.is_out_of_memory(error):
-            return failures.out_of_memory(
-                self.machine.kind if hasattr(self, "machine") else self.settings.device
-            )
+            return failures.out_of_memory()
         if self.workers is not None and not isinstance(error, UserError):
             return self.workers.problem(patience=5.0) or error
         return error
-
-    # -- one step -----------------------------------------------------------------------------------------------
 
     def _decide(self) -> _Order:
         if self.writer is None:
@@ -332,7 +326,7 @@ class _Fit:
         self.engine.free()
         change = self.task.smaller()
         if change is None:
-            raise failures.out_of_memory(self.machine.kind)
+            raise failures.out_of_memory()
         self._feed()
         self.whole = True
         yield self.report.tell(
@@ -360,8 +354,6 @@ class _Fit:
             best = self.keeper.is_better(self.report.since_save())
         if save or best:
             yield from self._save(best=best)
-
-    # -- measuring and saving -----------------------------------------------------------------------------------
 
     def _measure(self) -> Iterator[Event]:
         self.report.clock.stop()
@@ -403,7 +395,5 @@ class _Fit:
             yield self.report.tell(event)
 
     def _feed(self) -> None:
-        first, rank = self.step, self.world.rank
-        self.feed = Feed(
-            self.task, self.train, self.machine, self.engine.device, rank, first, self.settings.steps
-        )
+        first, stop, rank = self.step, self.settings.steps, self.world.rank
+        self.feed = Feed(self.task, self.train, self.machine, self.engine.device, rank, first, stop)

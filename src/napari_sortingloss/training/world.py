@@ -128,11 +128,11 @@ class World:
         dist.all_gather_object(held, value, group=self._group)
         return held
 
-    def close(self) -> None:
-        """Part from the other processes."""
-        if self._group is not None and dist.is_initialized():
-            dist.destroy_process_group()
-            self._group = None
+
+def part() -> None:
+    """Part from the other processes, if there are any; the next run in this process meets others."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
 
 
 class Workers:
