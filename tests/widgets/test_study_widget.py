@@ -429,7 +429,9 @@ def test_the_underlined_letters_do_what_the_list_of_keys_says(own_viewer, monkey
     widget.header.new_button.setFocus()
     qtbot.waitUntil(lambda: widget.header.new_button.hasFocus())
     for key in "ONADY":
-        qtbot.keyClick(widget.header.new_button, getattr(Qt.Key, f"Key_{key}"), Qt.KeyboardModifier.AltModifier)
+        qtbot.keyClick(
+            widget.header.new_button, getattr(Qt.Key, f"Key_{key}"), Qt.KeyboardModifier.AltModifier
+        )
     qtbot.waitUntil(lambda: len(asked) == 5)
     assert asked == ["choose_study", "choose_new_study", "choose_files", "choose_folder", "layer_menu"]
 
@@ -454,3 +456,16 @@ def test_both_themes_restyle_the_panel(full, viewer):
         sheets.add(full.styleSheet())
         assert full.colors.dark == (theme == "dark")
     assert len(sheets) == 2
+
+
+def test_tab_goes_from_top_to_bottom_and_ends_at_the_primary_button(own_viewer, qtbot):
+    widget = StudyWidget(own_viewer)
+    own_viewer.window.add_dock_widget(widget)
+    own_viewer.window._qt_window.show()
+    order, step = [], widget.header.open_button
+    while step is not widget.show_button and len(order) < 200:
+        order.append(step)
+        step = step.nextInFocusChain()
+    assert widget.header.new_button in order
+    assert order.index(widget.header.new_button) < order.index(widget.add_files_button)
+    assert order[-1] is widget.discard_button

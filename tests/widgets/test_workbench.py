@@ -151,3 +151,10 @@ def test_no_other_file_is_claimed(tmp_path):
     assert reader.get_reader(str(tmp_path / "study.json")) is None
     assert reader.get_reader(str(tmp_path / "image.tif")) is None
     assert reader.get_reader([str(tmp_path / "study.json")] * 2) is None
+
+
+def test_the_separate_window_wants_exactly_one_study(capsys):
+    from napari_sortingloss.widgets.open_study import main
+
+    assert main([]) == 2
+    assert "study folder" in capsys.readouterr().err

@@ -150,9 +150,24 @@ class Stage(QWidget):
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         """Watch the window this stage is in, to end its jobs with it."""
         super().showEvent(event)
+        self._order_tabs()
         window = self.window()
         if isinstance(window, QMainWindow):
             self.session.attach_window(window)
+
+    def _order_tabs(self) -> None:
+        """Let Tab reach the buttons at the bottom after the content, whatever was made first."""
+        content = self.scroll.widget()
+        last, step = content, content.nextInFocusChain()
+        while step is not content:
+            if content.isAncestorOf(step) and step.focusPolicy() != Qt.FocusPolicy.NoFocus:
+                last = step
+            step = step.nextInFocusChain()
+        for index in range(self._footer.count()):
+            widget = self._footer.itemAt(index).widget()
+            if widget is not None:
+                self.setTabOrder(last, widget)
+                last = widget
 
     def _click_primary(self) -> None:
         if self._primary is not None and self._primary.isVisible():

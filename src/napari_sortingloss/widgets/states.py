@@ -37,6 +37,9 @@ class VolumeState:
     run: str = ""
 
 
+_KEPT = ("axis", "direction", "flipped", "mean_displacement", "random_displacement")
+_orders: dict[Path, tuple[tuple[int, int], dict[str, Mapping[str, Any]]]] = {}
+
 STEPS = ("added", "pre-trained on", "localized", "annotated", "segmented")
 
 
@@ -94,17 +97,40 @@ def _fits(name: str, patterns: Sequence[str]) -> bool:
 
 def _applying(run: Run, volumes: Mapping[str, VolumeRecord]) -> dict[str, Mapping[str, Any]]:
     """Return what a run's order says of volumes whose axis and direction are still as they were."""
-    from napari_sortingloss.pretext.order import read_order
-
-    document = read_order(run)
-    if document is None:
-        return {}
     return {
         name: entry
-        for name, entry in document["volumes"].items()
+        for name, entry in _order_of(run).items()
         if name in volumes
         and (entry.get("axis"), entry.get("direction")) == (volumes[name].axis, volumes[name].direction)
     }
+
+
+def _order_of(run: Run) -> dict[str, Mapping[str, Any]]:
+    """Return the figures of a run's order by volume, read again only when the file has changed.
+
+    The study is looked at every two seconds, and the scores of all slices make these files large: parsing them each
+    time would hold up the interface.
+    """
+    from napari_sortingloss.pretext.order import FILE, read_order
+
+    path = run.path / FILE
+    try:
+        status = path.stat()
+    except OSError:
+        _orders.pop(path, None)
+        return {}
+    signature = (status.st_mtime_ns, status.st_size)
+    kept = _orders.get(path)
+    if kept is not None and kept[0] == signature:
+        return kept[1]
+    document = read_order(run) or {"volumes": {}}
+    found = {
+        name: {key: entry.get(key) for key in _KEPT}
+        for name, entry in document["volumes"].items()
+        if isinstance(entry, Mapping)
+    }
+    _orders[path] = (signature, found)
+    return found
 
 
 def _any_in(folder: Path) -> bool:

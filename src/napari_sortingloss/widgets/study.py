@@ -172,7 +172,7 @@ class StudyWidget(Stage):
         except UserError as error:
             self.bar.show_error(error)
             return
-        self.bar.show_message("notice", f"Looking into {_named(paths)}…")
+        self.bar.show_message("notice", f"Looking into {_named(paths)}…", "Cancel", self.discard)
         self.background.run(
             lambda: find_candidates(list(paths), options), self._take_candidates, topic="candidates"
         )
