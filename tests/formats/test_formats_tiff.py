@@ -1,9 +1,12 @@
 """TIFF in its many kinds: voxels, voxel sizes and streaming."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tifffile
 
+from napari_sortingloss.errors import BadInput
 from napari_sortingloss.formats import ReadOptions, open_source
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
@@ -140,3 +143,20 @@ def test_one_of_several_volumes_can_be_chosen(tmp_path, volume, read_all):
         tif.write(volume[:, :5] + 1, photometric="minisblack")
     source = open_source(tmp_path / "a.tif", ReadOptions(dataset="1"))
     np.testing.assert_array_equal(read_all(source), volume[:, :5] + 1)
+
+
+def test_pages_written_one_at_a_time_are_the_slices_of_one_volume(tmp_path: Path) -> None:
+    slices = np.random.default_rng(3).integers(0, 999, (7, 12, 15)).astype(np.uint16)
+    with tifffile.TiffWriter(tmp_path / "pages.tif") as writer:
+        for image in slices:
+            writer.write(image)
+    with open_source(tmp_path / "pages.tif") as source:
+        np.testing.assert_array_equal(source.read(0, 7), slices)
+
+
+def test_pages_written_one_at_a_time_with_different_sizes_are_refused(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "pages.tif") as writer:
+        for height in (12, 12, 13):
+            writer.write(np.zeros((height, 15), np.uint16))
+    with pytest.raises(BadInput, match="differ in size"):
+        open_source(tmp_path / "pages.tif")

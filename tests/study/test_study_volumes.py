@@ -112,13 +112,14 @@ def test_a_volume_that_replaces_another_shows_its_own_voxels(
 
 
 def test_a_renamed_volume_takes_everything_along(study: Study, store: Store, voxels: np.ndarray) -> None:
-    store("fish")
+    store("fish", reference="fish")
     store("crop", parent="fish")
     for folder in ("annotations/fish", "references/fish.zarr", "localizations/fish", "predictions/fish"):
         (study.path / folder).mkdir(parents=True)
     study.rename_volume("fish", "medaka")
     assert list(study.volumes) == ["medaka", "crop"]
     assert study.volumes["crop"].parent == "medaka"
+    assert study.volumes["medaka"].reference == "medaka"
     np.testing.assert_array_equal(study.volume("medaka").read_slab(0, 37), voxels)
     for folder in ("annotations/medaka", "references/medaka.zarr", "localizations/medaka"):
         assert (study.path / folder).is_dir()

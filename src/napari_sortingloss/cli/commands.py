@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sortingloss.cli import summaries
-from napari_sortingloss.cli.console import BAD_INPUT, DONE, drive, report, say
+from napari_sortingloss.cli.console import BAD_INPUT, DONE, drive, report
 from napari_sortingloss.cli.demo import DemoSettings, demo_job, show_in_napari
 from napari_sortingloss.errors import BadInput
 from napari_sortingloss.pretext import settings_for
@@ -40,8 +40,6 @@ def add(study: Path, /, *paths: Path, json: bool = False, **values: Any) -> int:
         raise BadInput("Cannot add volumes", "no file was named", "name at least one file or folder")
     settings = AddSettings(**_lists(values), paths=tuple(paths))
     result = drive(job(Study.open(study), settings), as_json=json, summary=summaries.add)
-    for failure in result.get("failed", ()):
-        say(str(failure["error"]))
     return BAD_INPUT if result.get("failed") else DONE
 
 

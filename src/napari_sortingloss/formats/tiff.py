@@ -72,6 +72,10 @@ def open_tiff(path: Path, options: ReadOptions) -> VoxelSource:
         with reading(what), collected_log("tifffile") as log:
             try:
                 everything, count = list(tif.series), len(tif.pages)
+                if _are_slices(tif, everything):
+                    tif.close()
+                    tif = tifffile.TiffFile(path, is_shaped=False)
+                    everything = list(tif.series)
             except tifffile.TiffFileError as error:
                 raise _broken(what, path, str(error), log) from error
             index, series = _choose(what, tif, everything, options.dataset, log)
@@ -118,6 +122,16 @@ def _cut(log: list[str], path: Path) -> bool:
         if _CUT.search(message) or (beyond and int(beyond[1]) >= size):
             return True
     return False
+
+
+def _are_slices(tif: Any, everything: list[Any]) -> bool:
+    """Whether the file was written a page at a time, each page with a description of its own, but all alike."""
+    return (
+        tif.is_shaped
+        and len(everything) == len(tif.pages) > 1
+        and len({(series.shape, series.dtype) for series in everything}) == 1
+        and not _stack_axes(everything[0])
+    )
 
 
 def _stack_axes(series: Any) -> str:

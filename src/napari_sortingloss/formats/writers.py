@@ -112,7 +112,7 @@ def _check_target(path: Path, what: str, sink: type[Sink], overwrite: bool) -> N
     if not path.exists():
         return
     if not overwrite:
-        raise BadInput(what, "it exists already", "choose another name or allow it to be overwritten")
+        raise BadInput(what, "it exists already", "choose another name, or overwrite it (option 'overwrite')")
     if path.is_dir() and not (issubclass(sink, ZarrSink) and (is_zarr(path) or not any(path.iterdir()))):
         raise BadInput(what, "a folder of that name is in the way", "choose another name")
 

@@ -312,8 +312,9 @@ class Study:
             for name, values in document["volumes"].items()
         }
         for values in renamed.values():
-            if values.get("parent") == old:
-                values["parent"] = new
+            for key in ("parent", "reference"):
+                if values.get(key) == old:
+                    values[key] = new
         document["volumes"] = renamed
         del document["renaming"]
         return check_document(document)[new]
