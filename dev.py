@@ -59,7 +59,9 @@ def environment(*requirements: str) -> None:
             venv.create(VENV, with_pip=True, clear=VENV.exists())
         except (subprocess.CalledProcessError, SystemExit):
             shutil.rmtree(VENV, ignore_errors=True)
-            print("Python's venv module is not complete here; on Debian or Ubuntu type: sudo apt install python3-venv")
+            print(
+                "Python's venv module is not complete here; on Debian or Ubuntu type: sudo apt install python3-venv"
+            )
             raise
     inputs = (HERE / "constraints.txt", HERE / "pyproject.toml")
     state = hashlib.sha256(b"".join(p.read_bytes() for p in inputs) + repr(requirements).encode()).hexdigest()
@@ -93,7 +95,9 @@ def system_packages() -> None:
         subprocess.run(["apt-get", "update", "--quiet"], check=True, **quiet)
         subprocess.run(install, check=True, **quiet)
         return
-    print("Qt needs system libraries that are missing here. Type this line, then start again:", file=sys.stderr)
+    print(
+        "Qt needs system libraries that are missing here. Type this line, then start again:", file=sys.stderr
+    )
     print(f"  sudo apt-get update && sudo {' '.join(install)}", file=sys.stderr)
     raise SystemExit(2)
 

@@ -82,9 +82,9 @@ def readable_os_errors(what: str) -> Iterator[None]:
                 what, "the disk is full", "free some space or put the study on another disk, then start again"
             ) from error
         if error.errno == errno.EROFS:
-            raise UserError(
-                what, "the disk is read-only", "choose a place that can be written to"
-            ) from error
+            raise UserError(what, "the disk is read-only", "choose a place that can be written to") from error
         raise UserError(
-            what, f"the system reports '{error.strerror or error}'", "check the disk and the path, then try again"
+            what,
+            f"the system reports '{error.strerror or error}'",
+            "check the disk and the path, then try again",
         ) from error

@@ -121,5 +121,7 @@ def test_help_loads_nothing_heavy(module: str) -> None:
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
-    code = "import sys, napari_sortingloss; assert not {'torch', 'qtpy', 'napari', 'numpy'} & set(sys.modules)"
+    code = (
+        "import sys, napari_sortingloss; assert not {'torch', 'qtpy', 'napari', 'numpy'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
