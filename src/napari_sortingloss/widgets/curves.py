@@ -15,9 +15,9 @@ from napari_sortingloss.training.curves import Curve
 from napari_sortingloss.widgets.run_watch import RunHistory, smooth
 from napari_sortingloss.widgets.theme import Colors
 
-HEIGHT = 150
+HEIGHT = 132
 
-COMPARED = ("#cc79a7", "#009e73", "#d55e00", "#999999", "#f0e442")
+COMPARED = ("#cc79a7", "#009e73", "#999999", "#d55e00")
 """Colours of the runs that are compared with the one in view (Okabe and Ito)."""
 
 
@@ -50,6 +50,9 @@ class CurvePlot(QWidget):
         self.curve = curve
         self._title = QLabel()
         self._title.setTextFormat(Qt.TextFormat.RichText)
+        self._title.setSizePolicy(
+            QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed
+        )  # never widens the panel
         self.plot = pg.PlotWidget()
         self.plot.setFixedHeight(HEIGHT)
         self.plot.setMenuEnabled(False)
@@ -74,6 +77,7 @@ class CurvePlot(QWidget):
         layout.setSpacing(0)
         layout.addWidget(self._title)
         layout.addWidget(self.plot)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._colors: Colors | None = None
         self._show_chance()
 
@@ -111,6 +115,9 @@ class CurvePlot(QWidget):
         self._validation.setSymbolPen(None)
         self._chance.setPen(pg.mkPen(colors.chance, width=1, style=Qt.PenStyle.DotLine))
         self._chance_text.setColor(colors.muted)
+        behind = QColor(colors.background)
+        behind.setAlpha(190)  # readable over a curve
+        self._chance_text.fill = pg.mkBrush(behind)
         self._set_title(None, False)
 
     def _show_chance(self) -> None:
@@ -130,12 +137,12 @@ class CurvePlot(QWidget):
 
     def _set_title(self, value: float | None, validation: bool) -> None:
         title = self.curve.title
-        unit = f" ({self.curve.unit})" if self.curve.unit else ""
+        unit = f" {self.curve.unit}" if self.curve.unit else ""
         if value is None or self._colors is None:
-            self._title.setText(f"{title}{unit}")
+            self._title.setText(f"{title} ({unit.strip()})" if unit else title)
             return
         colour = self._colors.validation if validation else self._colors.train
-        self._title.setText(f'{title}{unit} <b style="color:{colour}">{value:.3g}</b>')
+        self._title.setText(f'{title} <b style="color:{colour}">{value:#.3g}{unit}</b>')
 
     def _set_range(self, all_points: Sequence[tuple[Sequence[int], Sequence[float]]]) -> None:
         steps = [s for some, _ in all_points for s in some]
@@ -168,7 +175,6 @@ class CurveRow(QWidget):
         layout.setSpacing(2)
         layout.addLayout(self._row)
         layout.addWidget(self._legend)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self._colors: Colors | None = None
         self._history = RunHistory()
         self._others: tuple[Compared, ...] = ()
@@ -183,7 +189,7 @@ class CurveRow(QWidget):
             plot.deleteLater()
         self.plots = [CurvePlot(curve) for curve in curves]
         for plot in self.plots:
-            self._row.addWidget(plot, 1)
+            self._row.addWidget(plot, 3 if plot.curve.main else 2)
             if self._colors is not None:
                 plot.apply_theme(self._colors)
         self.set_history(self._history, self._others)

@@ -87,6 +87,10 @@ class DetachedProcess(QObject):
         """Whether it is still at work."""
         return self._process.poll() is None
 
+    def stop(self) -> None:
+        """Ask it to end; it keeps its state."""
+        self._process.terminate()
+
     def tail(self) -> str:
         """Return the end of the log."""
         with self.log.open("rb") as file:

@@ -12,9 +12,10 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 
 from napari_sortingloss.widgets.theme import Colors
 
-HEIGHT = 200
+HEIGHT = 180
 NOTHING = (
-    "No order yet. When a run has finished, Order slices predicts the position of every slice of each volume."
+    "No order by this run yet. Order slices predicts the position of every slice of each volume, and tells which volume "
+    "is stored upside down."
 )
 
 
@@ -38,11 +39,16 @@ class OrderPlot(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.choice = QComboBox()
-        self.choice.setToolTip("The volume whose slices are plotted; the worst ordered come with a ⚠")
+        self.choice.setToolTip(
+            "The volume whose slices are plotted; one that looks upside down comes with a ⚠"
+        )
         self.choice.setAccessibleName("Volume")
         self.choice.currentIndexChanged.connect(self._on_choice)
         self.flip_button = QPushButton("⚠ upside down? Flip")
-        self.flip_button.setToolTip("Turn the volume's direction round; no voxel is copied")
+        self.flip_button.setProperty("small", True)
+        self.flip_button.setToolTip(
+            "Turn the volume's direction round and order it again; no voxel is copied"
+        )
         self.flip_button.clicked.connect(lambda *_: self.flip_requested.emit(self.choice.currentData()))
         self.flip_button.hide()
         self.plot = pg.PlotWidget()
@@ -51,7 +57,11 @@ class OrderPlot(QWidget):
         self.plot.setMouseEnabled(x=False, y=False)
         self.plot.hideButtons()
         self.plot.setLabel("bottom", "true position (slice)")
-        self.plot.setLabel("left", "predicted")
+        self.plot.setLabel("left", "predicted position")
+        self.plot.getAxis("left").setWidth(46)
+        self.plot.getAxis("bottom").setHeight(38)
+        for side in ("left", "bottom"):
+            self.plot.getAxis(side).setStyle(tickLength=-4, maxTickLevel=0)
         self.plot.setToolTip("<p>Each dot is a slice. Click one to see it in the viewer.</p>")
         self._diagonal = pg.PlotDataItem()
         self._dots = pg.ScatterPlotItem(size=4, pxMode=True)
@@ -73,7 +83,6 @@ class OrderPlot(QWidget):
         layout.addWidget(self.hint)
         layout.addWidget(self.plot)
         layout.addWidget(self.figures)
-        layout.addStretch(1)
         self._entries: dict[str, Mapping[str, Any]] = {}
         self._colors: Colors | None = None
         self._arrange()

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from psygnal import Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_sortingloss.errors import UserError
+from napari_sortingloss.networks import ENCODERS
 from napari_sortingloss.pretext import TASKS, settings_for
-from napari_sortingloss.settings import Settings
+from napari_sortingloss.settings import Field
 from napari_sortingloss.widgets import words
 from napari_sortingloss.widgets.background import Background
-from napari_sortingloss.widgets.fields import calm_wheel
+from napari_sortingloss.widgets.fields import AUTO, FieldEdit, calm_wheel, edit_for
 from napari_sortingloss.widgets.forms import Form
 from napari_sortingloss.widgets.split import Split, SplitDialog, adapt, propose
 
 HERE, DETACHED = "here", "detached"
+
+BY_THE_MACHINE = ("threads", "workers")
+"""Settings whose 0 leaves the choice to the program."""
 
 
 class PretrainForm(QWidget):
@@ -44,56 +51,54 @@ class PretrainForm(QWidget):
         self._study: Any = None
         self._names: tuple[str, ...] = ()
         self._chosen = False
+        self._quiet = False
         self.split = Split()
+        self.problem = ""
         self.task = QComboBox()
         for name, entry in TASKS.items():
             self.task.addItem(entry.title, name)
         self.task.setAccessibleName("Task")
         self.task.currentIndexChanged.connect(lambda *_: self._on_task())
         self.volumes = QLabel()
+        self.volumes.setMinimumWidth(40)
         self.edit_button = QPushButton("&Edit…")
         self.edit_button.setProperty("small", True)
         self.edit_button.setToolTip("Choose the volumes to train on and those kept out for validation")
         self.edit_button.clicked.connect(lambda *_: self.edit_split())
         self.where = QComboBox()
         self.where.addItem("inside napari", HERE)
-        self.where.addItem("a process of its own", DETACHED)
+        self.where.addItem("as a process of its own, outlives napari", DETACHED)
         self.where.setToolTip(
-            "<p>A run inside napari leaves one processor core to the viewer and ends with napari (it can be resumed). "
+            "<p>A run inside napari leaves one processor core to the viewer and ends with napari (it can go on later). "
             "A process of its own takes all cores and goes on when napari is closed.</p>"
         )
         self.where.setAccessibleName("Run")
         for box in (self.task, self.where):
             calm_wheel(box)
+        self.where.currentIndexChanged.connect(lambda *_: self._tell())
         self.needs = QLabel()
         self.needs.setWordWrap(True)
         self.needs.setProperty("muted", True)
-        self.problem = ""
-        self._rows = QFormLayout()
-        self._rows.setContentsMargins(0, 0, 0, 0)
-        self._rows.setHorizontalSpacing(8)
-        self._rows.setVerticalSpacing(4)
-        self._rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self._rows.addRow("Task", self.task)
-        volumes = QHBoxLayout()
-        volumes.addWidget(self.volumes, 1)
-        volumes.addWidget(self.edit_button)
-        self._below = QFormLayout()
-        self._below.setContentsMargins(0, 0, 0, 0)
-        self._below.setHorizontalSpacing(8)
-        self._below.setVerticalSpacing(4)
-        self._below.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self._below.addRow("Volumes", volumes)
-        self._below.addRow("Run", self.where)
+        self._volumes_row = QWidget()
+        row = QHBoxLayout(self._volumes_row)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.volumes, 1)
+        row.addWidget(self.edit_button)
+        self._grid = QGridLayout()
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setHorizontalSpacing(8)
+        self._grid.setVerticalSpacing(4)
+        self._grid.setColumnStretch(1, 1)
+        self._grid.setColumnStretch(3, 1)
+        self._labels: list[QLabel] = []
+        self.edits: dict[str, FieldEdit] = {}
+        self.form: Form | None = None
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(4)
-        self._layout.addLayout(self._rows)
-        self._layout.addLayout(self._below)
+        self._layout.addLayout(self._grid)
         self._layout.addWidget(self.needs)
-        self.form: Form
-        self._place_form()
-        self.where.currentIndexChanged.connect(lambda *_: self._tell())
+        self._place_fields()
         self._show_split()
 
     @property
@@ -114,18 +119,48 @@ class PretrainForm(QWidget):
         BadSetting
             If a value does not fit.
         """
-        return self.form.value(volumes=self.split.train, validate=self.split.validate)
+        assert self.form is not None
+        return self.form.value(**self._given())
 
     def error(self) -> UserError | None:
         """Return what is wrong with the settings, or None."""
-        return self.form.error(volumes=self.split.train, validate=self.split.validate)
+        assert self.form is not None
+        return self.form.error(**self._given())
 
-    def show_settings(self, task: str, settings: Settings) -> None:
-        """Show the settings of an earlier run, so that the next one can begin with them."""
-        index = self.task.findData(task)
-        if index >= 0:
-            self.task.setCurrentIndex(index)
+    def show_settings(self, task: str, values: Mapping[str, Any]) -> None:
+        """Show the settings of an earlier run, so that the next one can begin with them.
+
+        Parameters
+        ----------
+        task : str
+        values : mapping
+            As in the run's ``settings.json``; volumes that are gone are left out.
+
+        Raises
+        ------
+        BadSetting
+            If this version cannot use them.
+        """
+        settings = settings_for(task).from_json(values)
+        self.task.setCurrentIndex(self.task.findData(task))
+        assert self.form is not None
+        self._quiet = True
+        try:
+            for name, edit in self.edits.items():
+                edit.set_value(getattr(settings, name))
             self.form.set_value(settings)
+        finally:
+            self._quiet = False
+        train = tuple(n for n in self._names if n in settings.volumes)
+        self.set_split(
+            Split(train, tuple(n for n in self._names if n in settings.validate and n not in train))
+        )
+
+    def set_value(self, **values: Any) -> None:
+        """Set single settings by name."""
+        assert self.form is not None
+        for name, value in values.items():
+            (self.edits.get(name) or self.form.edits[name]).set_value(value)
 
     def set_study(self, study: Any) -> None:
         """Take the volumes of another study."""
@@ -152,15 +187,18 @@ class PretrainForm(QWidget):
         dialog = SplitDialog(self._names, self.split, self)
         if dialog.exec():
             self.set_split(dialog.split())
+        dialog.deleteLater()
 
     def estimate(self) -> None:
         """Work out in the background what a run would need, and say it."""
         error = self.error()
         study, split = self._study, self.split
         if error is not None:
-            self._say(str(error), str(error))
+            self._background.drop("estimate")
+            self._say(f"⚠ {error}", str(error))
             return
         if study is None or not split.train:
+            self._background.drop("estimate")
             self._say("", "")
             return
         settings, detached = self.settings(), self.detached
@@ -174,50 +212,118 @@ class PretrainForm(QWidget):
 
         self._background.run(work, self._take_estimate, self._no_estimate, topic="estimate")
 
+    def _given(self) -> dict[str, Any]:
+        values = {name: edit.value() for name, edit in self.edits.items()}
+        return {**values, "volumes": self.split.train, "validate": self.split.validate}
+
     def _take_estimate(self, found: Any) -> None:
         time = words.duration(found.seconds)
         time = time if time.startswith("about") else f"about {time}"
-        guess = "" if found.measured else ", not measured here yet"
-        text = (
-            f"needs {words.size(found.memory_bytes)} of memory, {words.size(found.disk_bytes)} on disk, "
-            f"{time} on {found.device}{guess}"
-        )
+        guess = "" if found.measured else " (a guess)"
+        parts = (f"{words.size(found.memory_bytes)} of memory", f"{words.size(found.disk_bytes)} of disk")
+        parts = (*parts, f"{time} on {found.device}{guess}")
+        text = "needs " + ", ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)
         self._say(f"⚠ {found.problem}" if found.problem else text, "")
+        self.needs.setToolTip(
+            "" if found.measured else "The time becomes sure once such a run has been timed on this computer."
+        )
 
     def _no_estimate(self, error: BaseException) -> None:
-        self._say(str(error), str(error))
+        self._say(f"⚠ {error}", str(error))
 
     def _say(self, text: str, problem: str) -> None:
         changed = problem != self.problem
         self.problem = problem
         self.needs.setText(text)
+        self.needs.setToolTip("")
         self.needs.setVisible(bool(text))
         if changed:
             self.changed.emit()
 
     def _on_task(self) -> None:
-        self._place_form()
+        self._place_fields()
         self.task_changed.emit()
         self._tell()
 
-    def _place_form(self) -> None:
-        old = getattr(self, "form", None)
-        self.form = Form(settings_for(self.task_name))
-        self.form.changed.connect(self._tell)
-        self.task.setToolTip(f"<p>{TASKS[self.task_name].help}</p>")
-        if old is None:
-            self._layout.insertWidget(1, self.form)
-        else:
-            self._layout.replaceWidget(old, self.form)
-            old.hide()
+    def _place_fields(self) -> None:
+        """Build the rows anew: what matters in one grid, numbers two in a row, the rest under *More*."""
+        chosen = settings_for(self.task_name)
+        for old in (*self._labels, *(edit.widget for edit in self.edits.values())):
+            self._grid.removeWidget(old)
             old.deleteLater()
+        self._labels = []
+        fields = {f.name: f for f in chosen.fields() if not (f.about.more or f.about.hidden)}
+        self.edits = {name: edit_for(field) for name, field in fields.items()}
+        numbers = [name for name, field in fields.items() if field.type in (int, float) and not field.choices]
+        row = self._row(0, "Task", self.task, TASKS[self.task_name].help)
+        for name in fields:
+            if name not in numbers:
+                row = self._row(row, fields[name].label, self._fitted(fields[name]), fields[name].tooltip)
+        row = self._row(row, "Volumes", self._volumes_row, "")
+        for i, name in enumerate(numbers):
+            column, alone = 2 * (i % 2), i % 2 == 0 and i == len(numbers) - 1
+            field = fields[name]
+            self._cell(row, column, field.label, self._fitted(field), field.tooltip, 3 if alone else 1)
+            row += i % 2 or alone
+        self._row(row, "Run", self.where, "")
+        self._place_more(Form(chosen, exclude=self.edits))
+        order = [
+            self.task,
+            *(self.edits[name].widget for name in fields if name not in numbers),
+            self.edit_button,
+        ]
+        order += [*(self.edits[name].widget for name in numbers), self.where]
+        for before, after in pairwise(order):
+            QWidget.setTabOrder(before, after)
+
+    def _place_more(self, form: Form) -> None:
+        for name in BY_THE_MACHINE:
+            if name in form.edits:
+                form.edits[name].widget.setSpecialValueText(AUTO)
+        form.changed.connect(self._tell)
+        if self.form is None:
+            self._layout.insertWidget(1, form)
+        else:
+            self._layout.replaceWidget(self.form, form)
+            self.form.hide()
+            self.form.deleteLater()
+        self.form = form
+
+    def _fitted(self, field: Field) -> QWidget:
+        """Return the input of a field, with its default."""
+        edit = self.edits[field.name]
+        edit.set_value(field.default)
+        edit.changed.connect(self._tell)
+        if field.name == "encoder" and isinstance(edit.widget, QComboBox):
+            titles = {info.name: info.title for info in ENCODERS}
+            for i in range(edit.widget.count()):
+                name = str(edit.widget.itemData(i))
+                edit.widget.setItemText(i, titles.get(name, name))
+        return edit.widget
+
+    def _row(self, row: int, label: str, widget: QWidget, about: str) -> int:
+        self._cell(row, 0, label, widget, about, 3)
+        return row + 1
+
+    def _cell(self, row: int, column: int, text: str, widget: QWidget, about: str, span: int) -> None:
+        label = QLabel(text)
+        label.setBuddy(widget)
+        label.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        if about:
+            label.setToolTip(f"<p>{about}</p>")
+            widget.setToolTip(f"<p>{about}</p>")
+        if not widget.accessibleName():
+            widget.setAccessibleName(text)
+        self._labels.append(label)
+        self._grid.addWidget(label, row, column)
+        self._grid.addWidget(widget, row, column + 1, 1, span)
 
     def _show_split(self) -> None:
         self.volumes.setText(self.split.said() if self._names else "none yet")
-        self.volumes.setToolTip(
-            f"<p>train: {', '.join(self.split.train) or 'none'}<br>validate: {', '.join(self.split.validate) or 'none'}</p>"
-        )
+        train, validate = (", ".join(names) or "none" for names in (self.split.train, self.split.validate))
+        self.volumes.setToolTip(f"<p>train: {train}<br>validate: {validate}</p>")
 
     def _tell(self) -> None:
-        self.estimate()
-        self.changed.emit()
+        if not self._quiet:
+            self.estimate()
+            self.changed.emit()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from psygnal import Signal
-from qtpy.QtWidgets import QLabel, QProgressBar, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QProgressBar, QTabBar, QVBoxLayout, QWidget
 
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.pretext import settings_for
@@ -22,6 +22,49 @@ from napari_sortingloss.widgets.strip import BatchStrip
 from napari_sortingloss.widgets.theme import Colors
 
 
+class RunStatus(QWidget):
+    """One line that says how far the run in view is, over a progress bar while it goes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = QLabel()
+        self.text.setWordWrap(True)
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(2, 0, 2, 0)
+        layout.setSpacing(3)
+        layout.addWidget(self.text)
+        layout.addWidget(self.progress)
+        self.say(None, RunHistory())
+
+    def say(self, info: RunInfo | None, history: RunHistory) -> None:
+        """Say how far a run is."""
+        self.setVisible(info is not None)
+        progress = history.progress
+        going_on = info is not None and info.state in GOING_ON
+        self.progress.setVisible(going_on and progress is not None)
+        if info is None:
+            return
+        if progress is not None and progress.total:
+            self.progress.setRange(0, progress.total)
+            self.progress.setValue(min(progress.done, progress.total))
+        if info.state == "running" and progress is not None:
+            parts = [f"step {progress.done:,}/{progress.total:,}", progress.what]
+            if progress.seconds_left is not None:
+                parts.append(f"{words.duration(progress.seconds_left)} left")
+            self.text.setText(" · ".join(part for part in parts if part))
+            return
+        step, steps = info.summary.get("step", 0), info.summary.get("steps", 0)
+        message = history.state.message if history.state is not None and info.state == "failed" else ""
+        how_far = (
+            f"after all {steps:,} steps" if info.state == "finished" else f"at step {step:,} of {steps:,}"
+        )
+        self.text.setText(
+            f"{SIGNS.get(info.state, info.state)} {how_far}" + (f" · {message}" if message else "")
+        )
+
+
 class RunPanel(QWidget):
     """Shows one run while it goes on, or as it was, and lets others be compared with it.
 
@@ -35,6 +78,8 @@ class RunPanel(QWidget):
         ``run_changed(id)``: another run is in view; an empty string for none.
     history_changed : psygnal.Signal
         ``history_changed(RunHistory)``.
+    status : RunStatus
+        Not laid out here: the stage puts it where it never scrolls away.
     """
 
     run_changed = Signal(str)
@@ -42,35 +87,31 @@ class RunPanel(QWidget):
 
     def __init__(self, background: Background) -> None:
         super().__init__()
-        self._background = background
         self._runs: dict[str, RunInfo] = {}
         self._idle_curves: tuple[Curve, ...] = ()
         self._others: dict[str, RunWatcher] = {}
         self._curves_of: dict[str, tuple[Curve, ...]] = {}
         self.watcher = RunWatcher(background, self)
+        self.status = RunStatus()
         self.curves = CurveRow()
         self.order = OrderPlot()
+        self.tabs = QTabBar()
+        self.tabs.setDrawBase(False)
+        self.tabs.setExpanding(False)
+        self.tabs.setStyleSheet("QTabBar { background: transparent; border: none; }")
+        for title in ("&Training", "Order of s&lices"):
+            self.tabs.addTab(title)
+        self.tabs.setAccessibleName("What to see of the run")
+        self.tabs.currentChanged.connect(lambda *_: self._arrange())
         self.strip_title = QLabel()
+        self.strip_title.setWordWrap(True)
         self.strip_title.setProperty("muted", True)
         self.strip = BatchStrip()
-        self.tabs = QTabWidget()
-        self.tabs.setDocumentMode(True)
-        self.tabs.addTab(self.curves, "Curves")
-        self.tabs.addTab(self.order, "Order of slices")
-        self.status = QLabel()
-        self.status.setWordWrap(True)
-        self.progress = QProgressBar()
-        self.progress.setTextVisible(False)
-        self.progress.hide()
-        self.table_title = QLabel("Runs of this study")
-        self.table_title.setProperty("heading", True)
         self.table = RunTable()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        for widget in (
-            self.tabs, self.strip_title, self.strip, self.status, self.progress, self.table_title, self.table
-        ):  # fmt: skip
+        for widget in (self.tabs, self.curves, self.strip_title, self.strip, self.order, self.table):
             layout.addWidget(widget)
         follow(self, self.watcher.changed, self._on_history)
         follow(self, self.table.chosen, self.show_run)
@@ -97,15 +138,19 @@ class RunPanel(QWidget):
         shown = self.watcher.path
         if shown is not None and shown.name not in self._runs:
             self.watcher.watch(None)
+            self.order.set_order({})
         if self.watcher.path is None and runs:
             first = next((info for info in runs if info.state in GOING_ON), runs[0])
             self.show_run(first.id)
         elif self.watcher.path is not None:
             self.table.select(self.watcher.path.name)
-        for run_id in set(self._others) - set(self._runs):
+        gone = set(self._others) - set(self._runs)
+        for run_id in gone:
             self._drop(run_id)
+        if gone:
+            self._draw()
         self._arrange()
-        self._say(self.watcher.history)
+        self.status.say(self.run, self.watcher.history)
 
     def show_run(self, run_id: str) -> None:
         """Bring a run into view."""
@@ -113,18 +158,29 @@ class RunPanel(QWidget):
         if info is None:
             return
         self.table.select(run_id)
-        self.watcher.watch(info.path)
         self.order.set_order({})
+        self.watcher.watch(info.path)
+        self._on_compared()
         self.run_changed.emit(run_id)
         self._arrange()
 
     def forget(self) -> None:
         """Another study was opened: nothing of the old one stays in view."""
+        self._curves_of.clear()
         for run_id in list(self._others):
             self._drop(run_id)
         self.order.set_order({})
         self.watcher.watch(None)
         self.set_runs(())
+        self.show_training()
+
+    def show_training(self) -> None:
+        """Bring the curves and the batch to the front."""
+        self.tabs.setCurrentIndex(0)
+
+    def show_order(self) -> None:
+        """Bring the order of the slices to the front."""
+        self.tabs.setCurrentIndex(1)
 
     def set_idle_curves(self, curves: tuple[Curve, ...]) -> None:
         """Say which figures are drawn while no run is in view."""
@@ -133,14 +189,13 @@ class RunPanel(QWidget):
 
     def apply_theme(self, colors: Colors) -> None:
         """Restyle the plots."""
-        self.curves.apply_theme(colors)
-        self.order.apply_theme(colors)
-        self.strip.apply_theme(colors)
+        for part in (self.curves, self.order, self.strip, self.table):
+            part.apply_theme(colors)
 
     def _on_history(self, history: RunHistory) -> None:
         self._draw()
         self.strip.set_snapshot(history.snapshot, history.picture)
-        self._say(history)
+        self.status.say(self.run, history)
         self._arrange()
         self.history_changed.emit(history)
 
@@ -162,11 +217,10 @@ class RunPanel(QWidget):
         self._draw()
 
     def _draw(self) -> None:
-        shown = self.watcher.path
         others = [
             Compared(run_id, self.table.colour_of(run_id), self._others[run_id].history)
             for run_id in self.table.ticked()
-            if run_id in self._others and (shown is None or run_id != shown.name)
+            if run_id in self._others
         ]
         self.curves.set_history(self.watcher.history, others)
 
@@ -177,13 +231,13 @@ class RunPanel(QWidget):
 
     def _arrange(self) -> None:
         self.curves.set_curves(self._curves())
-        shown = not self.strip.isHidden()
-        self.strip_title.setVisible(shown)
-        snapshot = self.watcher.history.snapshot
-        if shown and snapshot is not None:
-            self.strip_title.setText(f"the network's order of this batch ({snapshot.title}):")
-        for widget in (self.table_title, self.table):
-            widget.setVisible(bool(self._runs))
+        training = self.tabs.currentIndex() == 0
+        self.curves.setVisible(training)
+        self.order.setVisible(not training)
+        self.strip_title.setText(self.strip.title)
+        for part in (self.strip_title, self.strip):
+            part.setVisible(training and self.strip.tiles > 0)
+        self.table.setVisible(bool(self._runs))
 
     def _curves(self) -> tuple[Curve, ...]:
         """Return the figures of the run in view; a run whose settings cannot be read shows its loss."""
@@ -197,25 +251,3 @@ class RunPanel(QWidget):
             except UserError:
                 self._curves_of[info.id] = (Curve("loss", "loss", main=True),)
         return self._curves_of[info.id]
-
-    def _say(self, history: RunHistory) -> None:
-        info = self.run
-        going_on = info is not None and info.state in GOING_ON
-        progress = history.progress
-        self.progress.setVisible(going_on and progress is not None)
-        if info is None:
-            self.status.setText("")
-            return
-        if progress is not None and progress.total:
-            self.progress.setRange(0, progress.total)
-            self.progress.setValue(min(progress.done, progress.total))
-        if info.state == "running" and progress is not None:
-            parts = [f"step {progress.done}/{progress.total}", progress.what]
-            if progress.seconds_left is not None:
-                parts.append(f"{words.duration(progress.seconds_left)} left")
-            self.status.setText(" · ".join(p for p in parts if p))
-            return
-        step, steps = info.summary.get("step", 0), info.summary.get("steps", 0)
-        message = history.state.message if history.state is not None else ""
-        said = f" · {message}" if message and info.state == "failed" else ""
-        self.status.setText(f"{SIGNS.get(info.state, info.state)} at step {step} of {steps}{said}")

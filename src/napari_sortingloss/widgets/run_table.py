@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psygnal import Signal
@@ -12,17 +12,21 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTreeWidget, Q
 
 from napari_sortingloss.widgets.curves import COMPARED
 from napari_sortingloss.widgets.session import RunInfo
+from napari_sortingloss.widgets.theme import Colors
 
 SIGNS = {
     "running": "▶ running",
-    "paused": "⏸ paused",
+    "paused": "‖ paused",
     "finished": "✓ finished",
     "stopped": "■ stopped",
     "failed": "✖ failed",
     "interrupted": "⚠ interrupted",
 }
 GOING_ON = ("running", "paused")
-HEADERS = ("run (tick to compare)", "state", "step", "displaced")
+HEADERS = ("runs (tick to compare)", "state", "step", "displaced")
+ROWS = 5
+"""More runs than these scroll."""
+
 _ID = Qt.ItemDataRole.UserRole
 
 
@@ -35,7 +39,7 @@ class RunTable(QTreeWidget):
         ``chosen(id)``: the person selected a run.
     compared : psygnal.Signal
         ``compared()``: the ticks changed.
-    resume_requested, order_requested, delete_requested : psygnal.Signal
+    resume_requested, order_requested, settings_requested, delete_requested : psygnal.Signal
         From the context menu, with the run's id.
     """
 
@@ -43,6 +47,7 @@ class RunTable(QTreeWidget):
     compared = Signal()
     resume_requested = Signal(str)
     order_requested = Signal(str)
+    settings_requested = Signal(str)
     delete_requested = Signal(str)
 
     def __init__(self) -> None:
@@ -52,6 +57,8 @@ class RunTable(QTreeWidget):
         self.setAlternatingRowColors(True)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setUniformRowHeights(True)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         header = self.header()
         header.setStretchLastSection(False)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
@@ -59,27 +66,29 @@ class RunTable(QTreeWidget):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         self.setAccessibleName("Runs of this study")
         self._infos: dict[str, RunInfo] = {}
+        self._colours: dict[str, str] = {}  # of the ticked runs, in the order of ticking
         self._quiet = False
         self.currentItemChanged.connect(self._on_current)
         self.itemChanged.connect(self._on_item)
 
     def set_runs(self, runs: Sequence[RunInfo]) -> None:
         """Show these runs; ticks and the selection stay where they were."""
-        ticked, current = set(self.ticked()), self.current()
+        current = self.current()
         self._infos = {info.id: info for info in runs}
+        self._colours = {run_id: colour for run_id, colour in self._colours.items() if run_id in self._infos}
         self._quiet = True
         try:
             if [info.id for info in runs] != self._ids():
                 self.clear()
                 self.addTopLevelItems([QTreeWidgetItem() for _ in runs])
             for row, info in enumerate(runs):
-                self._fill(self.topLevelItem(row), info, info.id in ticked)
+                self._fill(self.topLevelItem(row), info, info.id in self._colours)
             self._select(current)
             self._colour()
         finally:
             self._quiet = False
-        rows = min(max(len(runs), 1), 5)
-        self.setFixedHeight(self.header().sizeHint().height() + rows * (self.sizeHintForRow(0) or 22) + 6)
+        rows = min(max(len(runs), 1), ROWS)
+        self.setFixedHeight(self.header().sizeHint().height() + rows * (self.sizeHintForRow(0) or 22) + 4)
 
     def current(self) -> str:
         """Return the id of the selected run, or an empty string."""
@@ -95,29 +104,39 @@ class RunTable(QTreeWidget):
             self._quiet = False
 
     def ticked(self) -> list[str]:
-        """Return the runs to compare, as many as there are colours."""
-        items = [self.topLevelItem(i) for i in range(self.topLevelItemCount())]
-        ids = [str(i.data(0, _ID)) for i in items if i.checkState(0) == Qt.CheckState.Checked]
-        return ids[: len(COMPARED)]
+        """Return the runs to compare, at most as many as there are colours."""
+        return list(self._colours)
 
     def colour_of(self, run_id: str) -> str:
         """Return the colour of a ticked run."""
-        return COMPARED[self.ticked().index(run_id)]
+        return self._colours[run_id]
+
+    def tick(self, run_id: str, on: bool = True) -> None:
+        """Tick a run, or take the tick away, as a person does."""
+        item = self.topLevelItem(self._ids().index(run_id))
+        item.setCheckState(0, Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:  # noqa: N802
-        """Offer what can be done with the run under the mouse."""
-        item = self.itemAt(event.pos())
+        """Offer what can be done with the run under the mouse, or the selected one when a key asked for it."""
+        by_key = event.reason() == QContextMenuEvent.Reason.Keyboard
+        item = self.currentItem() if by_key else self.itemAt(event.pos())
         if item is not None:
-            self.menu_for(str(item.data(0, _ID))).exec(event.globalPos())
+            where = self.visualItemRect(item).bottomLeft() if by_key else event.pos()
+            menu = self.menu_for(str(item.data(0, _ID)))
+            menu.exec(self.viewport().mapToGlobal(where))
+            menu.deleteLater()
 
     def menu_for(self, run_id: str) -> QMenu:
         """Return the context menu of a run."""
-        going_on = self._infos[run_id].state in GOING_ON
+        info = self._infos[run_id]
+        going_on = info.state in GOING_ON
+        no_weights = "" if info.summary.get("step") else "It has no weights yet"
         menu = QMenu(self)
         menu.setToolTipsVisible(True)
         for text, signal, why_not in (
             ("&Go on training", self.resume_requested, "It is going on" if going_on else ""),
-            ("&Order the slices of all volumes", self.order_requested, ""),
+            ("&Order the slices of all volumes", self.order_requested, no_weights),
+            ("Use its &settings for a new run", self.settings_requested, ""),
             ("&Delete…", self.delete_requested, "Stop it first" if going_on else ""),
         ):
             action = menu.addAction(text)
@@ -129,9 +148,17 @@ class RunTable(QTreeWidget):
     def _fill(self, item: QTreeWidgetItem, info: RunInfo, ticked: bool) -> None:
         step, steps = info.summary.get("step", 0), info.summary.get("steps", 0)
         texts = (info.id, SIGNS.get(info.state, info.state), f"{step}/{steps}", _displaced(info.summary))
+        about = [
+            info.id,
+            f"{texts[1]}, step {step} of {steps}",
+            f"begun {info.created[:16].replace('T', ' ')}",
+        ]
+        about += figures(info.summary)
         for column, text in enumerate(texts):
             item.setText(column, text)
-            item.setToolTip(column, f"{info.id}\n{SIGNS.get(info.state, info.state)}\nbegun {info.created}")
+            item.setToolTip(column, "\n".join(about))
+        item.setTextAlignment(2, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        item.setTextAlignment(3, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         item.setData(0, _ID, info.id)
         item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
         item.setCheckState(0, Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
@@ -145,29 +172,73 @@ class RunTable(QTreeWidget):
             self.setCurrentItem(self.topLevelItem(ids.index(run_id)))
 
     def _colour(self) -> None:
-        ticked = self.ticked()
+        """Write the compared runs in the colour of their curves; the one in view has curves of its own."""
+        shown = self.current()
+        quiet, self._quiet = self._quiet, True
         for i in range(self.topLevelItemCount()):
             item = self.topLevelItem(i)
             run_id = str(item.data(0, _ID))
-            if run_id in ticked:
-                item.setForeground(0, QColor(COMPARED[ticked.index(run_id)]))
+            if run_id in self._colours and run_id != shown:
+                item.setForeground(0, QColor(self._colours[run_id]))
             else:
                 item.setData(0, Qt.ItemDataRole.ForegroundRole, None)
+        self._quiet = quiet
 
     def _on_current(self, *_: Any) -> None:
+        self._colour()
         if not self._quiet and self.current():
             self.chosen.emit(self.current())
 
-    def _on_item(self, *_: Any) -> None:
+    def _on_item(self, item: QTreeWidgetItem, *_: Any) -> None:
         if self._quiet:
             return
-        self._quiet = True
+        run_id = str(item.data(0, _ID))
+        free = [colour for colour in COMPARED if colour not in self._colours.values()]
+        if item.checkState(0) != Qt.CheckState.Checked:
+            self._colours.pop(run_id, None)
+        elif run_id not in self._colours and free:
+            self._colours[run_id] = free[0]
+        elif run_id not in self._colours:
+            item.setCheckState(0, Qt.CheckState.Unchecked)
         self._colour()
-        self._quiet = False
         self.compared.emit()
 
+    def apply_theme(self, colors: Colors) -> None:
+        """Restyle."""
+        icons = "dark" if colors.dark else "light"
+        self.setStyleSheet(
+            f"""
+            QTreeView {{ background-color: {colors.background}; alternate-background-color: {colors.raised};
+                border: 1px solid {colors.field}; }}
+            QTreeView:focus {{ border: 1px solid {colors.train}; }}
+            QTreeView::item {{ padding: 2px 0px; border: none; }}
+            QTreeView::item:selected {{ background-color: {colors.field}; color: {colors.text}; }}
+            QTreeView::indicator {{ width: 12px; height: 12px; border: 1px solid {colors.muted};
+                border-radius: 2px; background-color: {colors.background}; }}
+            QTreeView::indicator:checked {{ image: url("theme_{icons}:/check.svg"); }}
+            """
+        )
 
-def _displaced(summary: Any) -> str:
+
+def figures(summary: Mapping[str, Any]) -> list[str]:
+    """Say the mean displacement of a run with the level of chance beside it, the unseen volumes first.
+
+    Parameters
+    ----------
+    summary : mapping
+        As of `napari_sortingloss.study.Run.summary`.
+    """
+    said = []
+    for split, on in (("validation", "on unseen volumes"), ("train", "on the training volumes")):
+        values = summary.get(split) or {}
+        if "mean_displacement" in values:
+            random = values.get("random_displacement")
+            beside = f", random {random:.2f}" if random is not None else ""
+            said.append(f"mean displacement {values['mean_displacement']:.2f} slices {on}{beside}")
+    return said
+
+
+def _displaced(summary: Mapping[str, Any]) -> str:
     for split in ("validation", "train"):
         value = (summary.get(split) or {}).get("mean_displacement")
         if value is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from psygnal import Signal
 from qtpy.QtCore import QObject, QTimer
 
@@ -193,13 +194,15 @@ def smooth(values: list[float], share: float = 0.06) -> list[float]:
         As many as `values`; the running mean of at most ``share * n`` values. Values that are no numbers count for
         nothing.
     """
+    if not values:
+        return []
     window = max(1, round(share * len(values)))
-    out: list[float] = []
-    total, count = 0.0, 0
-    for i, value in enumerate(values):
-        if value == value:
-            total, count = total + value, count + 1
-        if i >= window and values[i - window] == values[i - window]:
-            total, count = total - values[i - window], count - 1
-        out.append(total / count if count else float("nan"))
-    return out
+    numbers = np.asarray(values, float)
+    known = np.isfinite(numbers)
+    totals = np.concatenate([[0.0], np.cumsum(np.where(known, numbers, 0.0))])
+    counts = np.concatenate([[0], np.cumsum(known)])
+    ends = np.arange(1, len(numbers) + 1)
+    starts = np.maximum(ends - window, 0)
+    count = counts[ends] - counts[starts]
+    means = (totals[ends] - totals[starts]) / np.maximum(count, 1)
+    return list(np.where(count > 0, means, np.nan))

@@ -25,25 +25,32 @@ class BatchStrip(QWidget):
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
         self.setAccessibleName("The current batch in the order the network believes")
-        self.hide()
 
     @property
     def tiles(self) -> int:
         """How many tiles are shown."""
         return self._snapshot.tiles if self._snapshot is not None else 0
 
+    @property
+    def title(self) -> str:
+        """What is shown, and how much of it is right."""
+        if self._snapshot is None:
+            return ""
+        correct = self._snapshot.correct
+        judged = f" · {sum(correct)} of {len(correct)} right" if correct else ""
+        return f"{self._snapshot.title}{judged}"
+
     def set_snapshot(self, snapshot: Snapshot | None, picture: bytes) -> None:
-        """Show a snapshot with its PNG; nothing is shown until both are there."""
+        """Take a snapshot with its PNG; there are no tiles to draw until both are there."""
         image = QImage.fromData(picture) if picture else QImage()
         if snapshot is None or image.isNull() or snapshot.tiles < 1:
             self._snapshot = None
-            self.hide()
             return
         self._snapshot, self._image = snapshot, image
-        right = sum(snapshot.correct)
-        judged = f"{right} of {len(snapshot.correct)} at their place. " if snapshot.correct else ""
-        self.setToolTip(f"<p>{snapshot.title}. {judged}Under each slice its true position.</p>")
-        self.show()
+        self.setToolTip(
+            f"<p>Step {snapshot.step}: {self.title}. Under each slice its true position, with ✓ where it stands at its "
+            "place in the row and ✗ where it does not.</p>"
+        )
         self.updateGeometry()
         self.update()
 

@@ -112,7 +112,7 @@ def style_sheet(c: Colors) -> str:
     QPushButton[primary="true"]:hover {{ background-color: {_mix(c.accent, "#ffffff", 0.15)}; }}
     QPushButton[primary="true"]:pressed {{ background-color: {_mix(c.accent, "#000000", 0.15)}; }}
     QPushButton[primary="true"]:disabled {{ background-color: {c.field}; color: {c.muted}; }}
-    QPushButton[stop="true"] {{ background-color: {_mix(c.error, c.background, 0.45)}; }}
+    QPushButton[stop="true"] {{ background-color: {_mix(c.error, c.background, 0.45) if c.dark else c.error}; }}
     QPushButton:focus, QComboBox:focus, QAbstractSpinBox:focus, QLineEdit:focus, QToolButton:focus,
     QTableView:focus {{ border: 1px solid {c.train}; }}
     QToolButton[quiet="true"] {{ background: transparent; border: 1px solid transparent; padding: 2px 4px; }}
@@ -122,6 +122,9 @@ def style_sheet(c: Colors) -> str:
     QPushButton[small="true"] {{ padding: 0px 10px; }}
     QAbstractSpinBox {{ min-width: 40px; }}
     QAbstractSpinBox[slim="true"] {{ padding: 1px 3px; }}
+    QComboBox[slim="true"] {{ padding: 3px 2px 3px 5px; }}
+    QComboBox[slim="true"]::drop-down {{ width: 16px; }}
+    QComboBox[slim="true"]::down-arrow {{ width: 10px; }}
     QHeaderView::section {{ background-color: {c.raised}; color: {c.muted}; border: none; padding: 3px 4px; }}
     QWidget[clear="true"], QWidget[clear="true"] QLabel {{ background: transparent; }}
     QTabBar::tab {{ padding: 4px 12px; min-height: 18px; background-color: {c.raised}; color: {c.muted};

@@ -32,19 +32,20 @@ def train_job(study: Study, settings: Settings) -> Callable[[], Iterator[Event]]
 
 
 def resume_job(study: Study, run: str, steps: int) -> Callable[[], Iterator[Event]]:
-    """Return what makes the job that goes on with a run, to `steps` steps if that is more than it had."""
+    """Return what makes the job that goes on with a run up to `steps` steps."""
 
     def make() -> Iterator[Event]:
         from napari_sortingloss.pretext.pretrain import pretrain
         from napari_sortingloss.training.devices import usable_cores
 
-        had = int(study.run(run).settings.get("steps") or 0)
-        changes: dict[str, Any] = {"threads": max(1, usable_cores() - 1)}
-        if steps > had:
-            changes["steps"] = steps
-        return pretrain(study, resume=run, changes=changes)
+        return pretrain(study, resume=run, changes={"threads": max(1, usable_cores() - 1), "steps": steps})
 
     return make
+
+
+def resume_line(study: Path, run: str, steps: int) -> list[str]:
+    """Return the command that does the same in a process of its own, on all cores."""
+    return ["pretrain", str(study), "--resume", run, "--steps", str(steps), "--threads", "0"]
 
 
 def order_job(study: Study, run: str, volumes: tuple[str, ...] = ()) -> Callable[[], Iterator[Event]]:

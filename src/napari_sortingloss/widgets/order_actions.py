@@ -1,0 +1,122 @@
+"""What the Pre-train stage does with the order a run believes in: asks for it, shows it, follows a dot, flips a volume."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from napari_sortingloss.widgets import layers, words
+from napari_sortingloss.widgets import training_actions as actions
+
+if TYPE_CHECKING:
+    from napari_sortingloss.study import VolumeRecord
+    from napari_sortingloss.widgets.pretrain import PretrainWidget
+
+KIND = "order"
+
+
+class OrderActions:
+    """The verbs of the order plot.
+
+    Parameters
+    ----------
+    stage : PretrainWidget
+        Held weakly; it owns this object.
+    """
+
+    def __init__(self, stage: PretrainWidget) -> None:
+        self._weak = weakref.ref(stage)
+
+    @property
+    def _stage(self) -> PretrainWidget:
+        stage = self._weak()
+        assert stage is not None
+        return stage
+
+    def order(self, run: str, volumes: tuple[str, ...] = ()) -> None:
+        """Predict the position of every slice of volumes (all when none is named)."""
+        stage, study = self._stage, self._stage.session.study
+        if study is None:
+            return
+        stage.bar.clear()
+        stage.panel.show_run(run)
+        title = f"Ordering the slices of {volumes[0] if len(volumes) == 1 else 'all volumes'}"
+        job = stage.session.jobs.submit(title, actions.order_job(study, run, volumes), KIND)
+        stage.follow(job.signals.failed, stage.bar.show_error)
+        stage.follow(job.signals.finished, self._on_ordered)
+
+    def flip(self, name: str) -> None:
+        """Turn a volume's direction round and order it again."""
+        stage, study, shown = self._stage, self._stage.session.study, self._stage.panel.run
+        if study is None or shown is None:
+            return
+
+        def done(_: Any) -> None:
+            stage.session.refresh()
+            self.order(shown.id, (name,))
+
+        stage.background.run(lambda: actions.turn_round(study, name), done)
+
+    def show_slice(self, name: str, position: int) -> None:
+        """Show a slice of a volume in the viewer; the position counts along its ordering direction."""
+        stage, study = self._stage, self._stage.session.study
+        if study is None:
+            return
+        stage.session.set_current_volume(name)
+
+        def done(plan: layers.LayerPlan) -> None:
+            viewer, record = stage.session.viewer, stage.session.volumes.get(name)
+            if viewer is None or record is None:
+                return
+            layer = layers.find(viewer, plan.mark)
+            if layer is None or not layer.visible:
+                layer = layers.show(viewer, [plan])[0]
+            layers.step_along(viewer, record.axis)
+            axis, index = "zyx".index(record.axis), stored_index(record, position)
+            where = layer.translate[-3:][axis] + index * layer.scale[-3:][axis]
+            viewer.dims.set_point(viewer.dims.ndim - 3 + axis, float(where))
+
+        stage.background.run(lambda: layers.plan(study.volume(name)), done, topic="slice")
+
+    def read(self) -> None:
+        """Show what is known of the order by the run in view."""
+        stage, study, run = self._stage, self._stage.session.study, self._stage.panel.run
+        if study is None or run is None:
+            return
+        stage.background.run(
+            lambda: actions.applying_order(study, run.id),
+            self._take,
+            lambda _: self._take({}),
+            topic="read order",
+        )
+
+    def _take(self, entries: Mapping[str, Mapping[str, Any]]) -> None:
+        plot, session = self._stage.panel.order, self._stage.session
+        plot.set_order(entries)
+        plot.show_volume(session.current_volume)
+
+    def _on_ordered(self, result: dict[str, Any]) -> None:
+        stage = self._stage
+        stage.session.refresh()
+        stage.panel.show_order()
+        flipped = [v["name"] for v in result.get("volumes", []) if v["flipped"]]
+        if flipped:
+            stage.session.set_current_volume(flipped[0])
+            them = "it" if len(flipped) == 1 else "each"
+            stage.bar.show_message(
+                "warning",
+                f"Stored upside down, it seems: {', '.join(flipped)}. Flip turns {them} round without copying a voxel.",
+                "Show in Study ▸",
+                lambda: stage.go_to("Study"),
+            )
+        else:
+            count = words.count(len(result.get("volumes", [])), "volume")
+            stage.bar.show_message("success", f"The slices of {count} are ordered; none looks upside down.")
+        self.read()
+
+
+def stored_index(record: VolumeRecord, position: int) -> int:
+    """Return the index along the ordering axis of the stored array, for a position along the ordering direction."""
+    last = record.shape["zyx".index(record.axis)] - 1
+    return position if record.direction == "+" else last - position
