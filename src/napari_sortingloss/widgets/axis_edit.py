@@ -64,7 +64,7 @@ class VoxelSizeEdit(QWidget):
         super().__init__()
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
+        layout.setSpacing(3)
         self.boxes: list[QLineEdit] = []
         for axis in "zyx":
             box = QLineEdit()
@@ -74,7 +74,7 @@ class VoxelSizeEdit(QWidget):
             validator = QDoubleValidator(0.0, 1e9, 9, box)
             validator.setLocale(_c_locale())
             box.setValidator(validator)
-            box.setMinimumWidth(38)
+            box.setMinimumWidth(32)
             box.editingFinished.connect(self._tell)
             self.boxes.append(box)
             layout.addWidget(QLabel(axis))
@@ -84,6 +84,7 @@ class VoxelSizeEdit(QWidget):
             self.unit.addItem(shown, name)
         self.unit.setToolTip("Unit of the voxel size")
         self.unit.setAccessibleName("Unit of the voxel size")
+        self.unit.setProperty("slim", True)
         calm_wheel(self.unit)
         self.unit.activated.connect(self._tell)
         layout.addWidget(self.unit)

@@ -70,7 +70,7 @@ class ImportPanel(QWidget):
         self.picture = Picture(HEIGHT)
         self.voxel_size = VoxelSizeEdit()
         self.voxel_size.unit.clear()
-        for unit, shown in ((None, "as file"), ("mm", "mm"), ("um", "µm"), ("nm", "nm")):
+        for unit, shown in ((None, "auto"), ("mm", "mm"), ("um", "µm"), ("nm", "nm")):
             self.voxel_size.unit.addItem(shown, unit)
         self.more = Form(AddSettings, exclude=OWN)
 

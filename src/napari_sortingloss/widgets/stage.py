@@ -100,7 +100,7 @@ class Stage(QWidget):
         layout.addWidget(self.strip)
         layout.addLayout(self._footer)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-        self.setMinimumWidth(340)
+        self.setMinimumWidth(350)
 
         self.bind("any.help", self.show_shortcuts)
         self.bind("any.primary", self._click_primary)

@@ -335,7 +335,7 @@ class StudyWidget(Stage):
     def after_adding(self, result: dict[str, Any]) -> None:
         """Say what was added and what to do next."""
         volumes, failed = result.get("volumes", []), result.get("failed", [])
-        self._wanted = tuple(volume["name"] for volume in volumes)
+        self._wanted = tuple(volume["name"] for volume in volumes[:1])
         if failed:
             text = f"{words.count(len(volumes), 'volume')} added, {len(failed)} not. {failed[0]['error']}"
             self.bar.show_message("warning", text)

@@ -32,11 +32,12 @@ class WindowEdit(QWidget):
             "<p>Which intensities become black and white. Percentiles suit each volume by itself; values, such as "
             "-900 to 500 HU, keep scanners with a calibrated scale comparable.</p>"
         )
+        self.mode.setProperty("slim", True)
         self.mode.setAccessibleName("Window given as")
         self.low, self.high = ShortFloatBox(), ShortFloatBox()
         for box, name in ((self.low, "Window from"), (self.high, "Window to")):
             box.setRange(-_LIMIT, _LIMIT)
-            box.setMinimumWidth(60)
+            box.setMinimumWidth(48)
             box.setProperty("slim", True)
             box.setButtonSymbols(ShortFloatBox.ButtonSymbols.NoButtons)
             box.setKeyboardTracking(False)
