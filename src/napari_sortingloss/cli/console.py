@@ -40,7 +40,8 @@ def drive(job: Iterator[Event], *, as_json: bool, summary: Summary) -> Mapping[s
         The job's result.
     """
     result = follow(job)
-    report(result, as_json=as_json, summary=summary)
+    if result:  # one of several processes says it for all
+        report(result, as_json=as_json, summary=summary)
     return result
 
 
