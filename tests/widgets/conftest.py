@@ -84,7 +84,8 @@ def close_viewer(viewer: Any) -> None:
 @pytest.fixture(scope="session")
 def _window(qapp: QApplication) -> Iterator[Any]:
     made = napari.viewer.Viewer(show=False)
-    made.add_image(np.zeros((2, 3)))  # napari asks for the graphics driver's abilities once, with the first layer
+    # With its first layer napari asks for the graphics driver's abilities, once for the process.
+    made.add_image(np.zeros((2, 3)))
     made.layers.clear()
     yield made
     close_viewer(made)

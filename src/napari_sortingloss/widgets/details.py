@@ -124,7 +124,7 @@ def _about(records: Sequence[VolumeRecord]) -> str:
     source = last.source
     parts = [str(source.get("format", ""))]
     low, high = last.window
-    parts.append(f"window {low:.4g} to {high:.4g}")
+    parts.append(f"window {words.number(low)} to {words.number(high)}")
     if last.downsample > 1:
         parts.append(f"downsampled {last.downsample} ×")
     return f"{last.name}: " + " · ".join(part for part in parts if part)

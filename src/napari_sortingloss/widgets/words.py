@@ -27,6 +27,11 @@ def duration(seconds: float) -> str:
     return f"about {seconds / 86400:.1f} days"
 
 
+def number(value: float) -> str:
+    """Return an intensity without exponent, e.g. ``"31,220"`` or ``"0.249"``."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 def voxels(shape: Sequence[int]) -> str:
     """Return a shape (z, y, x) as ``"800·400²"`` or ``"120·200·180"``."""
     z, y, x = shape

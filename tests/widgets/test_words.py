@@ -1,0 +1,38 @@
+"""How numbers are said."""
+
+from __future__ import annotations
+
+import pytest
+
+from napari_sortingloss.widgets import words
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(512, "512 B"), (24e9, "24.0 GB"), (6_200_000_000, "6.2 GB"), (412e6, "412 MB")]
+)
+def test_sizes_have_a_fitting_unit(value, text):
+    assert words.size(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "1 s"), (20, "20 s"), (240, "about 4 min"), (9000, "about 2.5 h"), (3e5, "about 3.5 days")],
+)
+def test_times_are_about_right_not_exact(seconds, text):
+    assert words.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("shape", "text"), [((800, 400, 400), "800·400²"), ((64, 64, 64), "64³"), ((24, 18, 30), "24·18·30")]
+)
+def test_shapes_are_short(shape, text):
+    assert words.voxels(shape) == text
+
+
+def test_voxel_sizes_name_each_axis_only_where_they_differ():
+    assert words.voxel_size((0.4, 0.25, 0.3), "mm") == "0.4·0.25·0.3 mm"
+    assert words.voxel_size((25, 25, 25), "um") == "25 µm"
+
+
+def test_intensities_have_no_exponent():
+    assert [words.number(v) for v in (31220.4, -0.2489, 0)] == ["31,220", "-0.249", "0"]
