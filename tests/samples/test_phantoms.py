@@ -55,7 +55,7 @@ def test_the_scale_changes_the_voxels_and_not_the_specimen() -> None:
     for (a, b), (c, d), coarse, fine in zip(
         full.box, half.box, half.voxel_size, full.voxel_size, strict=True
     ):
-        assert abs((b - a) * fine - (d - c) * coarse) < 2.5 * coarse
+        assert abs((b - a) * fine - (d - c) * coarse) <= 3 * coarse
 
 
 def test_the_sizes_stay_small_enough_for_two_minutes_of_training() -> None:
@@ -135,7 +135,7 @@ def test_the_box_holds_the_fish_exactly(school: tuple[Phantom, ...], index: int)
     box = tuple(slice(low, high) for low, high in school[index].box)
     held = np.zeros(tube.shape, bool)
     held[box] = True
-    assert change[~ndimage.binary_dilation(held, np.ones((3, 3, 3)))].max() < 0.01
+    assert change[~ndimage.binary_dilation(held, np.ones((3, 3, 3)))].max() < 0.03
     assert model.solid[~held].max() < 0.5
     for axis in range(3):
         faces = np.moveaxis(model.solid[box] >= 0.5, axis, 0)
@@ -148,8 +148,8 @@ def test_some_empty_tube_is_left_at_both_ends_but_not_much(school: tuple[Phantom
     phantom = school[index]
     depth = phantom.voxels.shape[0]
     z0, z1 = phantom.box[0]
-    assert 0.03 * depth < z0 < 0.155 * depth
-    assert 0.03 * depth < depth - z1 < 0.155 * depth
+    assert 0.01 * depth < z0 < 0.15 * depth
+    assert 0.01 * depth < depth - z1 < 0.15 * depth
 
 
 @EACH

@@ -20,7 +20,17 @@ from napari_sortingloss.samples.profile import (
     belly_depth,
     spine_height,
 )
-from napari_sortingloss.samples.shapes import Canvas, Field, capsule, chain, ellipsoid, join, meet, triangle
+from napari_sortingloss.samples.shapes import (
+    Canvas,
+    Field,
+    Frame,
+    capsule,
+    chain,
+    ellipsoid,
+    join,
+    meet,
+    triangle,
+)
 
 
 def paint_fish(canvas: Canvas, build: Build) -> None:
@@ -34,7 +44,7 @@ def paint_fish(canvas: Canvas, build: Build) -> None:
         What is particular to this fish.
     """
     around = canvas.image.copy()
-    eyes = ellipsoid(canvas.frame.mirrored(), (0.105, 0.012, 0.053), (0.049, 0.049, 0.037))
+    eyes = ellipsoid(canvas.frame.mirrored(), (0.077, 0.012, 0.053), (0.049, 0.049, 0.037))
     surface = join(canvas.surface, eyes, 0.012)
     canvas.add_body(surface)
     _paint_fins(canvas, build)
@@ -129,7 +139,10 @@ def _paint_trunk_organs(canvas: Canvas, build: Build) -> None:
     canvas.paint(gut + 0.0075, 0.38 + 0.05 * fine + (0.62 + 0.2 * fine) * food)
     # Swim bladder: gas in a thin wall under the kidney.
     size = build.bladder
-    bladder = ellipsoid(frame, (0.430, -0.030, 0.0), (0.088 * size, 0.034 * size, 0.048 * size))
+    # It tapers towards the tail.
+    taper = 1 + 2.2 * (s - 0.43)
+    narrowed = Frame(s, (d + 0.030) * taper - 0.030, frame.left * taper)
+    bladder = ellipsoid(narrowed, (0.430, -0.030, 0.0), (0.088 * size, 0.034 * size, 0.048 * size))
     bladder = join(bladder, ellipsoid(frame, (0.370, -0.026, 0.0), (0.044, 0.026 * size, 0.036 * size)), 0.02)
     bladder = meet(bladder, d - height + 0.036, 0.01)
     canvas.paint(bladder - 0.006, 0.80)

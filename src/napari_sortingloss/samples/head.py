@@ -27,16 +27,16 @@ def paint_head(canvas: Canvas, build: Build) -> None:
     gape = 0.004 + 0.010 * build.gape
     throat = chain(
         Frame(frame.s, frame.d * 2.2, frame.left),
-        [(-0.03, -0.018, 0.0), (0.05, -0.035, 0.0), (0.15, -0.055, 0.0), (0.27, -0.060, 0.0)],
+        [(-0.03, -0.012, 0.0), (0.05, -0.035, 0.0), (0.15, -0.055, 0.0), (0.27, -0.060, 0.0)],
         [1.6 * gape, 0.026, 0.038, 0.018],
     )
     canvas.paint(throat, WATER + 0.02 * middle)
     tongue = ellipsoid(frame, (0.11, -0.037, 0.0), (0.055, 0.011, 0.018))
     canvas.paint(tongue, 0.60 + 0.04 * fine)
     # Brain: bulbs, telencephalon, optic tectum, cerebellum, hypothalamus, medulla.
-    brain = ellipsoid(pair, (0.082, 0.038, 0.008), (0.014, 0.010, 0.009))
+    brain = ellipsoid(pair, (0.070, 0.036, 0.008), (0.014, 0.010, 0.009))
     for centre, radii in (
-        ((0.115, 0.046, 0.012), (0.030, 0.019, 0.015)),
+        ((0.108, 0.044, 0.012), (0.032, 0.019, 0.015)),
         ((0.165, 0.054, 0.026), (0.036, 0.027, 0.027)),
         ((0.165, 0.026, 0.010), (0.030, 0.018, 0.016)),
         ((0.208, 0.064, 0.000), (0.024, 0.024, 0.027)),
@@ -58,16 +58,16 @@ def paint_head(canvas: Canvas, build: Build) -> None:
     )
     canvas.paint(ellipsoid(pair, (0.216, 0.021, 0.046), (0.013, 0.011, 0.0065)), 1.75)
     canvas.paint(ellipsoid(pair, (0.196, 0.044, 0.047), (0.007, 0.007, 0.0055)), 1.6)
-    canvas.paint(ellipsoid(pair, (0.040, 0.026, 0.022), (0.011, 0.008, 0.007)), WATER)
+    canvas.paint(ellipsoid(pair, (0.026, 0.027, 0.030), (0.010, 0.008, 0.007)), WATER)
     # Jaws, base of the skull, hyoid, gill cover, shoulder girdle.
     drop = -0.012 * build.gape
-    rods = capsule(pair, (0.010, -0.016 + drop, 0.004), (0.095, -0.046, 0.048), 0.0065, 0.0085)
+    rods = capsule(pair, (0.005, -0.018 + drop, 0.008), (0.075, -0.046, 0.052), 0.0085, 0.0085)
     for start, stop, thick, end in (
-        ((0.009, 0.003, 0.003), (0.060, -0.010, 0.036), 0.006, 0.006),
+        ((0.005, 0.005, 0.005), (0.040, -0.006, 0.050), 0.008, 0.006),
         ((0.035, 0.014, 0.000), (0.230, 0.016, 0.000), 0.006, 0.008),
-        ((0.095, -0.046, 0.048), (0.150, -0.010, 0.070), 0.007, 0.008),
-        ((0.075, -0.056, 0.008), (0.190, -0.088, 0.040), 0.006, 0.006),
-        ((0.075, -0.056, 0.000), (0.205, -0.098, 0.000), 0.005, 0.006),
+        ((0.075, -0.046, 0.052), (0.150, -0.010, 0.070), 0.007, 0.008),
+        ((0.060, -0.055, 0.008), (0.190, -0.088, 0.040), 0.006, 0.006),
+        ((0.060, -0.055, 0.000), (0.205, -0.098, 0.000), 0.005, 0.006),
         ((0.255, 0.055, 0.062), (0.282, -0.045, 0.083), 0.007, 0.008),
         ((0.282, -0.045, 0.083), (0.245, -0.122, 0.018), 0.008, 0.006),
         ((0.050, 0.034, 0.014), (0.140, 0.080, 0.016), 0.005, 0.006),
@@ -112,17 +112,17 @@ def paint_eyes(canvas: Canvas) -> None:
     """Paint the eyes: sclera, vitreous body, retina and lens."""
     pair = canvas.frame.mirrored()
     fine, middle, _ = canvas.grain
-    centre = (0.105, 0.012, 0.052)
+    centre = (0.077, 0.012, 0.052)
     ball = ellipsoid(pair, centre, (0.046, 0.046, 0.034))
     canvas.paint(ball - 0.006, FAT)
     canvas.paint(ball, 0.88 + 0.04 * middle)
     cup = ball + 0.0045
     canvas.paint(cup, 0.34)
-    vitreous = ellipsoid(pair, (0.105, 0.012, 0.056), (0.031, 0.031, 0.022))
+    vitreous = ellipsoid(pair, (0.077, 0.012, 0.056), (0.031, 0.031, 0.022))
     retina = np.maximum(np.maximum(cup, -vitreous), pair.left - 0.066)
     # Two dark plexiform layers run between the bright layers of cells.
     layers = 0.76 + 0.10 * np.cos(2 * np.pi * cup / 0.0105)
     canvas.paint(retina, layers + 0.03 * fine, RETINA)
-    lens = ellipsoid(pair, (0.105, 0.012, 0.066), (0.023, 0.023, 0.0205))
+    lens = ellipsoid(pair, (0.077, 0.012, 0.066), (0.023, 0.023, 0.0205))
     canvas.paint(lens, np.clip(1.0 - 6.0 * (lens + 0.023), 0.86, 1.05), LENS)
     canvas.paint(shell(ellipsoid(pair, centre, (0.048, 0.048, 0.0395)), 0.0, 0.004), 0.66, None, strength=0.8)
