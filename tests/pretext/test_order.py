@@ -26,6 +26,7 @@ QUICK = {
     "precision": "32",
     "dropout": 0.0,
     "learning_rate": 1e-3,
+    "pose": "as stored",
 }
 
 
