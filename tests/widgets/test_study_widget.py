@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from qtpy.QtGui import QDropEvent, QShortcut
 
 from napari_sortingloss.errors import BadInput
 from napari_sortingloss.study import Study
+from napari_sortingloss.study import add as add_module
 from napari_sortingloss.widgets import dialogs
 from napari_sortingloss.widgets.session import Session
 from napari_sortingloss.widgets.study import StudyWidget
@@ -205,9 +207,17 @@ def test_a_setting_that_does_not_fit_is_said_on_the_button(full, scan, qtbot):
     assert "z, y and x" in full.show_button.toolTip()
 
 
-def test_cancelling_an_import_leaves_nothing_half_visible(full, tmp_path, make_volume, qtbot):
+def test_cancelling_an_import_leaves_nothing_half_visible(full, tmp_path, make_volume, monkeypatch, qtbot):
+    real = add_module.add
+
+    def slowly(*given):
+        for event in real(*given):
+            time.sleep(0.3)
+            yield event
+
+    monkeypatch.setattr(add_module, "add", slowly)
     path = tmp_path / "long.npy"
-    np.save(path, make_volume((400, 128, 128), "float32"))
+    np.save(path, make_volume((40, 128, 96), "float32"))
     choose(full, qtbot, path)
     full.show_selected()
     qtbot.waitUntil(lambda: full.session.jobs.running is not None)

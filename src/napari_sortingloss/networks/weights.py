@@ -18,7 +18,7 @@ from napari_sortingloss.study.atomic import write_bytes
 KEY = "napari_sortingloss"
 """The name of the entry in the file's metadata that holds the `InputSpec`."""
 
-_TODO = "choose an encoder.safetensors or model.safetensors of a run"
+_CHOOSE = "choose an encoder.safetensors or model.safetensors of a run"
 
 _KINDS: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float)}
 
@@ -131,20 +131,20 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], InputSpec]:
     """
     what = f"Cannot load the weights '{path.name}'"
     if not path.is_file():
-        raise BadInput(what, "there is no such file", _TODO)
+        raise BadInput(what, "there is no such file", _CHOOSE)
     with readable_os_errors(what):
         data = path.read_bytes()
     text = _metadata(data, what).get(KEY)
     if text is None:
-        raise BadInput(what, "it does not say what input the network expects", _TODO)
+        raise BadInput(what, "it does not say what input the network expects", _CHOOSE)
     try:
         spec = InputSpec.from_json(json.loads(text))
     except (ValueError, TypeError, RecursionError) as error:
-        raise BadInput(what, f"its description of the input is damaged ({error})", _TODO) from error
+        raise BadInput(what, f"its description of the input is damaged ({error})", _CHOOSE) from error
     try:
         return safetensors.torch.load(data), spec
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
-        raise BadInput(what, f"its tensors are damaged ({error})", _TODO) from error
+        raise BadInput(what, f"its tensors are damaged ({error})", _CHOOSE) from error
 
 
 def load_encoder(path: Path) -> tuple[Encoder, InputSpec]:
@@ -176,12 +176,12 @@ def load_encoder(path: Path) -> tuple[Encoder, InputSpec]:
         )
     except UserError as error:
         raise BadInput(
-            what, f"it was made for an encoder this version does not know ({error})", _TODO
+            what, f"it was made for an encoder this version does not know ({error})", _CHOOSE
         ) from error
     try:
         load_parts(encoder, inner or state)
     except BadInput as error:
-        raise BadInput(what, f"they do not fit {spec.encoder}, {error.why}", _TODO) from error
+        raise BadInput(what, f"they do not fit {spec.encoder}, {error.why}", _CHOOSE) from error
     return encoder, spec
 
 
@@ -191,8 +191,8 @@ def _metadata(data: bytes, what: str) -> dict[str, str]:
     if data[8:9] != b"{":
         if data[:4] == b"PK\x03\x04" or (data[:1] == b"\x80" and data[1:2] <= b"\x05"):  # a zip or a pickle
             why = "it is a PyTorch or pickle file, which could run code on this computer when opened"
-            raise BadInput(what, why, _TODO)
-        raise BadInput(what, "it is not a safetensors file", _TODO)
+            raise BadInput(what, why, _CHOOSE)
+        raise BadInput(what, "it is not a safetensors file", _CHOOSE)
     if len(data) < 8 + length:
         raise BadInput(what, "the file is cut off", "copy it again, or choose another run")
     try:
@@ -200,7 +200,7 @@ def _metadata(data: bytes, what: str) -> dict[str, str]:
         metadata = dict(header.pop("__metadata__", {}))
         end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-        raise BadInput(what, "it is not a safetensors file", _TODO) from error
+        raise BadInput(what, "it is not a safetensors file", _CHOOSE) from error
     if len(data) < 8 + length + end:
         raise BadInput(what, "the file is cut off", "copy it again, or choose another run")
     return metadata

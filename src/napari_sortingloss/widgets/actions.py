@@ -12,6 +12,7 @@ from napari_sortingloss.events import Event
 from napari_sortingloss.widgets import dialogs, layers, words
 from napari_sortingloss.widgets.previews import Candidate
 from napari_sortingloss.widgets.sample import sample_job
+from napari_sortingloss.widgets.training_actions import order_job, turn_round
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study
@@ -74,8 +75,7 @@ class StudyActions:
         stage, study = self._stage, self._stage.session.study
         if study is None or name not in stage.session.volumes:
             return
-        record, state = stage.session.volumes[name], stage.session.states.get(name)
-        direction = "-" if record.direction == "+" else "+"
+        state = stage.session.states.get(name)
         run = state.run if state is not None else ""
 
         def done(_: Any) -> None:
@@ -86,16 +86,12 @@ class StudyActions:
             if run:
                 self._order(study, run, name)
 
-        stage.background.run(lambda: study.update_volume(name, direction=direction), done)
+        stage.background.run(lambda: turn_round(study, name), done)
 
     def _order(self, study: Study, run: str, name: str) -> None:
-        def make() -> Iterator[Event]:
-            from napari_sortingloss.pretext.order import OrderSettings, order
-
-            return order(study, OrderSettings(run=run, volumes=(name,)))
-
         stage = self._stage
-        stage.watch(stage.session.jobs.submit(f"Ordering {name} again", make, "order"))
+        job = order_job(study, run, (name,))
+        stage.watch(stage.session.jobs.submit(f"Ordering {name} again", job, "order"))
 
     def update(self, names: Sequence[str], changes: Mapping[str, Any]) -> None:
         """Change axis, direction, voxel size or unit of volumes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -16,6 +17,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QLineEdit,
+    QMenu,
     QSpinBox,
     QToolButton,
     QWidget,
@@ -28,19 +30,19 @@ INT_LIMIT = 2**31 - 1
 AUTO = "automatic"
 
 
-class FieldEdit:
+class FieldEdit(ABC):
     """Value in, value out, one change signal; `widget` is what a layout takes."""
 
     changed = Signal()
     widget: QWidget
 
+    @abstractmethod
     def value(self) -> Any:
         """Return what is shown."""
-        raise NotImplementedError
 
+    @abstractmethod
     def set_value(self, value: Any) -> None:
         """Show a value."""
-        raise NotImplementedError
 
     def _tell(self, *_: object) -> None:
         self.changed.emit()
@@ -229,8 +231,12 @@ class _PathEdit(FieldEdit):
         self._edit.textChanged.connect(self._tell)
         browse = QToolButton()
         browse.setText("…")
-        browse.setToolTip("Choose a file")
-        browse.clicked.connect(self._browse)
+        browse.setToolTip("Choose a file or a folder")
+        browse.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(browse)
+        menu.addAction("&File…").triggered.connect(lambda *_: self._browse_file())
+        menu.addAction("F&older…").triggered.connect(lambda *_: self._browse_folder())
+        browse.setMenu(menu)
         row = QWidget()
         layout = QHBoxLayout(row)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -249,8 +255,13 @@ class _PathEdit(FieldEdit):
     def set_value(self, value: Any) -> None:
         self._edit.setText("" if value is None else str(value))
 
-    def _browse(self) -> None:
+    def _browse_file(self) -> None:
         chosen, _ = QFileDialog.getOpenFileName(self.widget, self._label, self._edit.text())
+        if chosen:
+            self._edit.setText(chosen)
+
+    def _browse_folder(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self.widget, self._label, self._edit.text())
         if chosen:
             self._edit.setText(chosen)
 
