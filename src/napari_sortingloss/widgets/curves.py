@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
@@ -63,8 +64,8 @@ class CurvePlot(QWidget):
         self.plot.getAxis("left").setWidth(30)
         for side in ("left", "bottom"):
             self.plot.getAxis(side).setStyle(tickLength=-4, maxTickLevel=0)
-        self._raw = pg.PlotDataItem()
-        self._train = pg.PlotDataItem()
+        self._raw = pg.PlotDataItem(autoDownsample=True, downsampleMethod="peak", autoDownsampleFactor=2.0)
+        self._train = pg.PlotDataItem(autoDownsample=True, downsampleMethod="mean", autoDownsampleFactor=2.0)
         self._validation = pg.PlotDataItem()
         self._others: list[pg.PlotDataItem] = []
         self._chance = pg.InfiniteLine(angle=0)
@@ -79,20 +80,28 @@ class CurvePlot(QWidget):
         layout.addWidget(self.plot)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._colors: Colors | None = None
+        self._history: RunHistory | None = None
+        self._drawn: list[tuple[Any, ...]] = []
+        self._range: tuple[float, ...] = ()
         self._show_chance()
 
     def set_history(self, history: RunHistory, others: Sequence[Compared] = ()) -> None:
-        """Draw a run, and others behind it."""
+        """Draw a run, and others behind it; nothing is done where nothing has changed."""
         metric = self.curve.metric
         steps, values = history.train.get(metric, ([], []))
-        self._raw.setData(steps, values)
-        self._train.setData(steps, smooth(values))
         v_steps, v_values = history.validation.get(metric, ([], []))
+        drawn = [(len(steps), len(v_steps)), *(_told(other, metric) for other in others)]
+        if history is self._history and drawn == self._drawn:
+            return
+        self._history, self._drawn = history, drawn
+        smoothed = smooth(values)
+        self._raw.setData(steps, values)
+        self._train.setData(steps, smoothed)
         self._validation.setData(v_steps, v_values)
         for item in self._others:
             self.plot.removeItem(item)
         self._others = [self._compare(other) for other in others]
-        last = _last(v_values) if v_values else _last(smooth(values))
+        last = _last(v_values) if v_values else _last(smoothed)
         self._set_title(last, bool(v_values))
         self._set_range([(steps, values), (v_steps, v_values), *(_of(other, metric) for other in others)])
 
@@ -118,6 +127,7 @@ class CurvePlot(QWidget):
         behind = QColor(colors.background)
         behind.setAlpha(190)  # readable over a curve
         self._chance_text.fill = pg.mkBrush(behind)
+        self._history = None  # the title is written anew
         self._set_title(None, False)
 
     def _show_chance(self) -> None:
@@ -152,9 +162,14 @@ class CurvePlot(QWidget):
         low = min(0.0, float(values.min())) if values.size else 0.0
         if self.curve.chance is not None:
             top = max(top, self.curve.chance * 1.12)
-        right = max([*steps, 10])
+        # In coarse steps, so that the axes are not drawn anew with each point.
+        wanted = (_above(max([*steps, 10])), low, _above(max(top, 1e-6) * 1.02))
+        if wanted == self._range:
+            return
+        self._range = wanted
+        right = wanted[0]
         self.plot.setXRange(0, right, padding=0.02)
-        self.plot.setYRange(low, max(top, 1e-6) * 1.06, padding=0)
+        self.plot.setYRange(low, wanted[2], padding=0)
         if self.curve.chance is not None:
             self._chance_text.setPos(right, self.curve.chance)
 
@@ -218,12 +233,25 @@ class CurveRow(QWidget):
         self._legend.setText("&nbsp;&nbsp; ".join(entries))
 
 
+def _told(other: Compared, metric: str) -> tuple[Any, ...]:
+    """Return what changes when there is more of a run to draw."""
+    train, validation = (
+        split.get(metric, ([], []))[0] for split in (other.history.train, other.history.validation)
+    )
+    return other.name, other.colour, len(train), len(validation)
+
+
 def _of(other: Compared, metric: str) -> tuple[list[int], list[float]]:
     steps, values = other.history.validation.get(metric, ([], []))
     if len(steps) > 1:
         return steps, values
     steps, values = other.history.train.get(metric, ([], []))
     return steps, smooth(values)
+
+
+def _above(value: float, ratio: float = 1.15) -> float:
+    """Return the next number not below `value` in a geometric series."""
+    return float(ratio ** np.ceil(np.log(value) / np.log(ratio) - 1e-9))
 
 
 def _last(values: Sequence[float]) -> float | None:

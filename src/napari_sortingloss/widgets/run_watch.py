@@ -25,7 +25,7 @@ from napari_sortingloss.widgets.background import Background
 if TYPE_CHECKING:
     from napari_sortingloss.study import EventLog
 
-POLL_MS = 300
+POLL_MS = 500
 
 Points = tuple[list[int], list[float]]
 
@@ -82,7 +82,7 @@ class RunHistory:
 
 
 class RunWatcher(QObject):
-    """Keeps the history of the run in view up to date, three times a second.
+    """Keeps the history of the run in view up to date, twice a second.
 
     Parameters
     ----------

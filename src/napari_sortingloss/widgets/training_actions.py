@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_sortingloss.events import Event
+from napari_sortingloss.pretext import TASKS
 from napari_sortingloss.settings import Settings
+from napari_sortingloss.widgets.gentle_import import import_gently
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study
@@ -24,6 +26,7 @@ def train_job(study: Study, settings: Settings) -> Callable[[], Iterator[Event]]
     """Return what makes the job of a new run in a thread of napari, which leaves one core to the viewer."""
 
     def make() -> Iterator[Event]:
+        _load(getattr(settings, "task", ""))
         from napari_sortingloss.pretext.pretrain import pretrain
 
         return pretrain(study, leave_a_core(settings))  # type: ignore[arg-type]
@@ -35,6 +38,7 @@ def resume_job(study: Study, run: str, steps: int) -> Callable[[], Iterator[Even
     """Return what makes the job that goes on with a run up to `steps` steps."""
 
     def make() -> Iterator[Event]:
+        _load(study.run(run).task)
         from napari_sortingloss.pretext.pretrain import pretrain
         from napari_sortingloss.training.devices import usable_cores
 
@@ -52,12 +56,21 @@ def order_job(study: Study, run: str, volumes: tuple[str, ...] = ()) -> Callable
     """Return what makes the job that orders the slices of volumes (all when none is named)."""
 
     def make() -> Iterator[Event]:
+        import_gently("napari_sortingloss.pretext.scoring")
         from napari_sortingloss.pretext.order import OrderSettings, order
         from napari_sortingloss.training.devices import usable_cores
 
         return order(study, OrderSettings(run=run, volumes=volumes, threads=max(1, usable_cores() - 1)))
 
     return make
+
+
+def _load(task: str) -> None:
+    """Load what a run of a task needs, in the thread of the job; an unknown task is the job's to complain of."""
+    modules = ["napari_sortingloss.training.loop"]
+    if task in TASKS:
+        modules.append(TASKS[task].task.partition(":")[0])
+    import_gently(*modules)
 
 
 def leave_a_core(settings: Settings) -> Settings:
