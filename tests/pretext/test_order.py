@@ -39,7 +39,7 @@ def finish(job):
 @pytest.fixture(scope="module")
 def trained(six_fish):
     """A run that learnt on fish_0 to fish_3 (fish_2 is upside down) and validated on fish_4 and fish_5 (so is it)."""
-    settings = SortingSettings(**QUICK, steps=80, validate=("fish_4", "fish_5"), validate_every=40)
+    settings = SortingSettings(**QUICK, steps=110, validate=("fish_4", "fish_5"), validate_every=40)
     return finish(pretrain(six_fish, settings))
 
 

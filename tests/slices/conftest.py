@@ -13,6 +13,7 @@ class FakeVolume:
         self.voxels = voxels
         self.slice_shape = voxels.shape[1:]
         self.slice_voxel_size = voxel_size[1:]
+        self.unit = "mm"
         self.largest_read = 0
 
     def read_slices(self, positions):

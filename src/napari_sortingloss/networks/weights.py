@@ -33,6 +33,8 @@ class InputSpec:
         Name of the encoder, one of ``ENCODERS``.
     size : int
         Side of the square slice in pixels it was trained on.
+    field_of_view : float
+        Side of that square in mm; 0 where each slice filled it.
     axis : str
         The ordering axes of the volumes it was trained on, e.g. ``"z"`` or ``"xz"``.
     dims : {2, 3}
@@ -47,6 +49,7 @@ class InputSpec:
 
     encoder: str
     size: int
+    field_of_view: float = 0.0
     axis: str = "z"
     dims: int = 2
     in_channels: int = 1

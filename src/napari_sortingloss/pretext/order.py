@@ -187,7 +187,8 @@ def describe(
         reversed; ``predicted``, the position the network gives to each slice; ``batch``, the figures of
         `order_figures` for batches of `k`, which compare with those of training.
     """
-    from napari_sortingloss.pretext.scoring import MILLIMETRES, order_figures
+    from napari_sortingloss.pretext.scoring import order_figures
+    from napari_sortingloss.slices.reader import MILLIMETRES
 
     displaced, chance = d.mean_distance(positions, scores, 1.0), d.random_distance(positions, 1.0)
     rho = d.spearman(positions, scores)

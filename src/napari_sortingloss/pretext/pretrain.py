@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_sortingloss.errors import BadInput, BadSetting, OutOfSpace, readable_os_errors
 from napari_sortingloss.events import Event, Notice
 from napari_sortingloss.pretext import TASKS, settings_for, task_class
+from napari_sortingloss.slices.reader import common_field
 from napari_sortingloss.training.devices import estimate
 from napari_sortingloss.training.place import Place
 from napari_sortingloss.training.settings import TrainSettings
@@ -34,6 +35,9 @@ CHANGEABLE = (
     "workers",
 )
 """What may be another when a run is resumed; anything else would make it another run."""
+
+RESOLVED = ("volumes", "validate", "field_of_view")
+"""What a run settles when it begins: the names that patterns meant, and the scale of its slices."""
 
 
 def pretrain(
@@ -114,8 +118,11 @@ def choose_volumes(study: Study, settings: TrainSettings) -> tuple[list[Volume],
 
 def _begin(study: Study, settings: TrainSettings) -> Iterator[Event]:
     train, validation = choose_volumes(study, settings)
+    field = settings.field_of_view
     settings = settings.replace(
-        volumes=tuple(v.name for v in train), validate=tuple(v.name for v in validation)
+        volumes=tuple(v.name for v in train),
+        validate=tuple(v.name for v in validation),
+        field_of_view=common_field([*train, *validation]) if field is None else field,
     )
     task_class(settings.task)(settings).check([*train, *validation])
     _check_space(study, settings, train)
@@ -157,10 +164,10 @@ def _changes(
         )
     wanted = dict(changes)
     if settings is not None:
-        ignored = ("volumes", "validate")  # the run holds the names that the patterns meant
-        wanted = {
-            f.name: getattr(settings, f.name) for f in settings.fields() if f.name not in ignored
-        } | wanted
+        given = {f.name: getattr(settings, f.name) for f in settings.fields() if f.name not in RESOLVED}
+        if settings.field_of_view is not None:
+            given["field_of_view"] = settings.field_of_view
+        wanted = given | wanted
     wanted = {name: value for name, value in wanted.items() if value != getattr(before, name)}
     for name, value in wanted.items():
         if name not in CHANGEABLE:

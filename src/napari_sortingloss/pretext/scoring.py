@@ -18,7 +18,7 @@ from napari_sortingloss.pretext.sorting_settings import SortingSettings
 from napari_sortingloss.slices import Weighting
 from napari_sortingloss.slices.drawing import draw_positions
 from napari_sortingloss.slices.fit import fit_slice
-from napari_sortingloss.slices.reader import load_slices
+from napari_sortingloss.slices.reader import MILLIMETRES, load_slices
 from napari_sortingloss.training.checkpoints import Which, best_or_last, load_checkpoint, path_of
 from napari_sortingloss.training.machine import choose_machine
 
@@ -27,18 +27,6 @@ if TYPE_CHECKING:
 
 BATCH = 16
 """Slices scored at a time."""
-
-MILLIMETRES = {
-    "nm": 1e-6,
-    "um": 1e-3,
-    "µm": 1e-3,
-    "micrometer": 1e-3,
-    "mm": 1.0,
-    "millimeter": 1.0,
-    "cm": 10.0,
-    "m": 1e3,
-}
-"""Millimetres in one unit of a volume's voxel size."""
 
 
 class SortingNetwork(nn.Module):
@@ -190,7 +178,8 @@ class Scorer:
         device = self._network.head.weight.device
         for start in range(0, len(positions), BATCH):
             part = positions[start : start + BATCH]
-            slices = load_slices(volume, part, self._settings.size)
+            settings = self._settings
+            slices = load_slices(volume, part, settings.size, settings.field_of_view or 0.0)
             with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self._bfloat16):
                 scores = self._network(torch.from_numpy(slices).to(device)).float().cpu().numpy()
             small = np.stack([fit_slice(image, (1.0, 1.0), thumbnail) for image in slices])

@@ -95,7 +95,9 @@ class SortingTask(PretextTask[SortingSettings]):
             drawn = draw_positions(rng, volume.n_slices, settings.slices, settings.weighting)
             names.append(volume.name)
             positions.append(drawn)
-            shown = self._augment.batch(load_slices(volume, drawn, settings.size), rng)
+            shown = self._augment.batch(
+                load_slices(volume, drawn, settings.size, settings.field_of_view or 0.0), rng
+            )
             if settings.pose == "any" and settings.augment != "none":
                 shown = in_pose(shown, random_pose(rng, settings.size))
             slices.append(shown)
@@ -160,7 +162,8 @@ class SortingTask(PretextTask[SortingSettings]):
         positions = sample_positions(volume.n_slices, max(VALIDATION_SLICES, 4 * k), rng)
         for start in range(0, len(positions), k):
             part = positions[start : start + k]
-            yield _batch([volume.name], [load_slices(volume, part, self.settings.size)], [part])
+            slices = load_slices(volume, part, self.settings.size, self.settings.field_of_view or 0.0)
+            yield _batch([volume.name], [slices], [part])
 
     def validate(
         self, network: nn.Module, volume: Volume, evaluation: Evaluation

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def fitted_shape(shape: tuple[int, int], spacing: tuple[float, float], size: int) -> tuple[int, int]:
+def fitted_shape(
+    shape: tuple[int, int], spacing: tuple[float, float], size: int, field: float = 0.0
+) -> tuple[int, int]:
     """Return the height and width in pixels that a slice takes up inside the square.
 
     Parameters
@@ -19,18 +21,22 @@ def fitted_shape(shape: tuple[int, int], spacing: tuple[float, float], size: int
         Height and width of one voxel, in any common unit.
     size : int
         Side of the square in pixels.
+    field : float
+        Side of the square in the unit of `spacing`; a slice that is longer fills the square all the same.
 
     Returns
     -------
     tuple of int
-        The physically longer side is `size`; the other is in proportion, and at least 1.
+        Without a `field`, the physically longer side is `size` and the other in proportion; at least 1 each.
     """
     height, width = shape[0] * spacing[0], shape[1] * spacing[1]
-    longer = max(height, width)
+    longer = max(height, width, field)
     return max(1, round(size * height / longer)), max(1, round(size * width / longer))
 
 
-def fit_slice(image: NDArray[np.uint8], spacing: tuple[float, float], size: int) -> NDArray[np.uint8]:
+def fit_slice(
+    image: NDArray[np.uint8], spacing: tuple[float, float], size: int, field: float = 0.0
+) -> NDArray[np.uint8]:
     """Resize a slice isotropically and centre it on a black square.
 
     Parameters
@@ -41,6 +47,9 @@ def fit_slice(image: NDArray[np.uint8], spacing: tuple[float, float], size: int)
         Height and width of one voxel, in any common unit; different values are evened out.
     size : int
         Side of the square in pixels.
+    field : float
+        Side of the square in the unit of `spacing`, see `fitted_shape`: with the same field, a millimetre is as many
+        pixels in one volume as in another.
 
     Returns
     -------
@@ -54,7 +63,7 @@ def fit_slice(image: NDArray[np.uint8], spacing: tuple[float, float], size: int)
     """
     if image.ndim != 2 or 0 in image.shape or not all(0 < s < math.inf for s in spacing):
         raise ValueError(f"cannot fit a slice of shape {image.shape} with voxels of {spacing}")
-    h, w = fitted_shape((image.shape[0], image.shape[1]), spacing, size)
+    h, w = fitted_shape((image.shape[0], image.shape[1]), spacing, size, field)
     square = np.zeros((size, size), np.uint8)
     top, left = (size - h) // 2, (size - w) // 2
     square[top : top + h, left : left + w] = _resize(image, h, w)

@@ -29,6 +29,7 @@ def input_spec(settings: TrainSettings, volumes: Sequence[Volume]) -> InputSpec:
     return InputSpec(
         encoder=settings.encoder,
         size=settings.size,
+        field_of_view=settings.field_of_view or 0.0,
         axis="".join(sorted({volume.axis for volume in volumes})),
         dropout=settings.dropout,
         windows={v.name: (float(v.record.window[0]), float(v.record.window[1])) for v in volumes},

@@ -48,6 +48,18 @@ class TrainSettings(Settings):
             more=True,
         ),
     ] = 112
+    field_of_view: Annotated[
+        float | None,
+        Setting(
+            help="How many millimetres the side of that square shows, so that all volumes have one scale; automatic: "
+            "as many as the largest volume has.",
+            when="Set 0 to let each volume fill the square, whatever its size.",
+            unit="mm",
+            low=0.0,
+            high=1e6,
+            more=True,
+        ),
+    ] = None
     volumes: Annotated[
         tuple[str, ...],
         Setting(help="The volumes to train on, by name or pattern (fish_*); all when empty.", hidden=True),
