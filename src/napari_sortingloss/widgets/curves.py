@@ -140,7 +140,7 @@ class CurvePlot(QWidget):
 
     def _compare(self, other: Compared) -> pg.PlotDataItem:
         steps, values = _of(other, self.curve.metric)
-        item = pg.PlotDataItem(steps, values, pen=pg.mkPen(other.colour, width=1.5))
+        item = pg.PlotDataItem(steps, values, pen=pg.mkPen(other.colour, width=2))
         item.setZValue(-1)
         self.plot.addItem(item)
         return item
@@ -161,7 +161,7 @@ class CurvePlot(QWidget):
         top = float(np.percentile(values, 99.5)) if values.size else 1.0
         low = min(0.0, float(values.min())) if values.size else 0.0
         if self.curve.chance is not None:
-            top = max(top, self.curve.chance * 1.12)
+            top = max(top, self.curve.chance * 1.22)  # room for its name above the line
         # In coarse steps, so that the axes are not drawn anew with each point.
         wanted = (_above(max([*steps, 10])), low, _above(max(top, 1e-6) * 1.02))
         if wanted == self._range:

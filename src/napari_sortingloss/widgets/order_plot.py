@@ -66,8 +66,9 @@ class OrderPlot(QWidget):
         self._diagonal = pg.PlotDataItem()
         self._dots = pg.ScatterPlotItem(size=4, pxMode=True)
         self._dots.sigClicked.connect(self._on_click)
-        self.plot.addItem(self._diagonal)
-        self.plot.addItem(self._dots)
+        self._chosen = pg.ScatterPlotItem(size=11, pxMode=True)
+        for item in (self._diagonal, self._chosen, self._dots):
+            self.plot.addItem(item)
         self.figures = QLabel()
         self.figures.setWordWrap(True)
         self.hint = QLabel(NOTHING)
@@ -121,6 +122,8 @@ class OrderPlot(QWidget):
             axis = self.plot.getAxis(side)
             axis.setPen(colors.muted)
             axis.setTextPen(colors.muted)
+        self._chosen.setBrush(None)
+        self._chosen.setPen(pg.mkPen(colors.text, width=1.5))
         self._diagonal.setPen(pg.mkPen(colors.chance, width=1, style=Qt.PenStyle.DashLine))
         self._draw()
 
@@ -138,7 +141,9 @@ class OrderPlot(QWidget):
 
     def _on_click(self, item: Any, points: Any, *_: Any) -> None:
         if len(points):
-            self.slice_chosen.emit(self.shown, round(float(points[0].pos().x())))
+            where = points[0].pos()
+            self._chosen.setData(x=[where.x()], y=[where.y()])
+            self.slice_chosen.emit(self.shown, round(float(where.x())))
 
     def _draw(self) -> None:
         entry = self._entries.get(self.shown)
@@ -147,6 +152,7 @@ class OrderPlot(QWidget):
             return
         positions, predicted = entry["positions"], entry["predicted"]
         last = max(positions, default=1)
+        self._chosen.clear()
         self._diagonal.setData([0, last], [0, last])
         colors = self._colors
         if colors is not None:

@@ -28,6 +28,9 @@ NO_STUDY = (
 NO_VOLUMES = "This study has no volumes yet. A handful is enough to begin with."
 INTERRUPTED = "{} was cut off in the middle. Nothing is lost but the work since its last checkpoint."
 
+WORSE = 1.1
+"""Unseen volumes that much worse than random are not just hard: the network has them the wrong way round."""
+
 
 class PretrainWidget(Stage):
     """The Pre-train dock widget.
@@ -226,11 +229,19 @@ class PretrainWidget(Stage):
         opened, self._opened = self._opened, False
         ended = before in GOING_ON and shown.state not in GOING_ON
         if ended and shown.state == "finished":
-            said = figures(shown.summary)
-            reached = f"{shown.id} has finished" + (f": {said[0]}." if said else ".")
-            self.bar.show_message("success", reached, "Order slices ▸", self.order_shown)
+            self._say_finished(shown)
         elif shown.state == "interrupted" and (ended or opened):
             self.bar.show_message("warning", INTERRUPTED.format(shown.id), "Go on ▸", self.resume_shown)
+
+    def _say_finished(self, run: RunInfo) -> None:
+        said = figures(run.summary)
+        text = f"{run.id} has finished" + (f": {said[0]}." if said else ".")
+        unseen = run.summary.get("validation") or {}
+        if unseen.get("mean_displacement", 0.0) > WORSE * unseen.get("random_displacement", float("inf")):
+            text += " Worse than random: is one of them stored upside down? Order slices tells."
+            self.bar.show_message("warning", text, "Order slices ▸", self.order_shown)
+        else:
+            self.bar.show_message("success", text, "Order slices ▸", self.order_shown)
 
     def apply_theme(self, colors: Colors) -> None:
         """Restyle, the plots too."""

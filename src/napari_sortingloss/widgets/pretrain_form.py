@@ -202,6 +202,8 @@ class PretrainForm(QWidget):
             self._say("", "")
             return
         settings, detached = self.settings(), self.detached
+        if self.problem:
+            self._say("", "")
 
         def work() -> Any:
             from napari_sortingloss.training.devices import estimate

@@ -15,7 +15,7 @@ from napari_sortingloss.widgets.background import Background
 from napari_sortingloss.widgets.curves import Compared, CurveRow
 from napari_sortingloss.widgets.lifetime import follow
 from napari_sortingloss.widgets.order_plot import OrderPlot
-from napari_sortingloss.widgets.run_table import GOING_ON, SIGNS, RunTable
+from napari_sortingloss.widgets.run_table import GOING_ON, SIGNS, RunTable, given
 from napari_sortingloss.widgets.run_watch import RunHistory, RunWatcher
 from napari_sortingloss.widgets.session import RunInfo
 from napari_sortingloss.widgets.strip import BatchStrip
@@ -46,6 +46,7 @@ class RunStatus(QWidget):
         self.progress.setVisible(going_on and progress is not None)
         if info is None:
             return
+        self.setToolTip(f"{info.id}\n{given(info.settings)}")
         if progress is not None and progress.total:
             self.progress.setRange(0, progress.total)
             self.progress.setValue(min(progress.done, progress.total))
@@ -98,7 +99,6 @@ class RunPanel(QWidget):
         self.tabs = QTabBar()
         self.tabs.setDrawBase(False)
         self.tabs.setExpanding(False)
-        self.tabs.setStyleSheet("QTabBar { background: transparent; border: none; }")
         for title in ("&Training", "Order of s&lices"):
             self.tabs.addTab(title)
         self.tabs.setAccessibleName("What to see of the run")

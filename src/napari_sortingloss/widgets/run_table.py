@@ -10,8 +10,10 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QContextMenuEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTreeWidget, QTreeWidgetItem
 
+from napari_sortingloss.networks import ENCODERS
 from napari_sortingloss.widgets.curves import COMPARED
 from napari_sortingloss.widgets.session import RunInfo
+from napari_sortingloss.widgets.split import Split
 from napari_sortingloss.widgets.theme import Colors
 
 SIGNS = {
@@ -153,7 +155,7 @@ class RunTable(QTreeWidget):
             f"{texts[1]}, step {step} of {steps}",
             f"begun {info.created[:16].replace('T', ' ')}",
         ]
-        about += figures(info.summary)
+        about += [given(info.settings), *figures(info.summary)]
         for column, text in enumerate(texts):
             item.setText(column, text)
             item.setToolTip(column, "\n".join(about))
@@ -218,6 +220,16 @@ class RunTable(QTreeWidget):
             QTreeView::indicator:checked {{ image: url("theme_{icons}:/check.svg"); }}
             """
         )
+
+
+def given(settings: Mapping[str, Any]) -> str:
+    """Say in a line what a run was given, e.g. ``"ResNet-18, 16 slices of 112 px, 30 train · 8 validate"``."""
+    encoders = {info.name: info.title for info in ENCODERS}
+    parts = [encoders.get(str(settings.get("encoder")), "")]
+    if "slices" in settings and "size" in settings:
+        parts.append(f"{settings['slices']} slices of {settings['size']} px")
+    parts.append(Split(tuple(settings.get("volumes", ())), tuple(settings.get("validate", ()))).said())
+    return ", ".join(part for part in parts if part)
 
 
 def figures(summary: Mapping[str, Any]) -> list[str]:

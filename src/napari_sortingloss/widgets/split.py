@@ -57,9 +57,7 @@ def propose(names: Sequence[str]) -> Split:
     ----------
     names : sequence of str
     """
-    if len(names) < 4:
-        return Split(tuple(names))
-    kept_out = set(names[ONE_IN // 2 :: ONE_IN])
+    kept_out = set(names[ONE_IN // 2 + 1 :: ONE_IN])
     return Split(tuple(n for n in names if n not in kept_out), tuple(n for n in names if n in kept_out))
 
 
@@ -134,6 +132,11 @@ class SplitDialog(QDialog):
         for name in self._names:
             self.tree.addTopLevelItem(QTreeWidgetItem([name, ""]))
         self.set_split(split)
+
+    @property
+    def said(self) -> str:
+        """What the line under the list says."""
+        return self._said.text()
 
     def split(self) -> Split:
         """Return what is chosen."""

@@ -127,6 +127,7 @@ def style_sheet(c: Colors) -> str:
     QComboBox[slim="true"]::down-arrow {{ width: 10px; }}
     QHeaderView::section {{ background-color: {c.raised}; color: {c.muted}; border: none; padding: 3px 4px; }}
     QWidget[clear="true"], QWidget[clear="true"] QLabel {{ background: transparent; }}
+    QTabBar {{ background: transparent; border: none; }}
     QTabBar::tab {{ padding: 4px 12px; min-height: 18px; background-color: {c.raised}; color: {c.muted};
         border: none; border-bottom: 2px solid transparent; }}
     QTabBar::tab:selected {{ background-color: {c.background}; color: {c.text};
