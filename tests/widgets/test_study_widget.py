@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent, QShortcut
+from qtpy.QtWidgets import QLabel
 
 from napari_sortingloss.errors import BadInput
 from napari_sortingloss.study import Study
@@ -377,8 +378,9 @@ def test_a_volume_that_looks_upside_down_is_marked_and_flipped_with_one_click(
     full.session.refresh()
     qtbot.waitUntil(lambda: full.session.states["fish_b"].flipped)
     model = full.table.model_
-    assert model.data(model.index(1, 0)) == "fish_b ⚠"
+    assert model.data(model.index(1, 0)) == "fish_b"
     cell = full.table.indexWidget(model.index(1, 1))
+    assert cell.findChild(QLabel).text() == "⚠ upside down?"
     cell.findChild(type(full.show_button)).click()
     qtbot.waitUntil(lambda: full.session.volumes["fish_b"].direction == "-")
     qtbot.waitUntil(lambda: not full.session.states["fish_b"].flipped)

@@ -100,8 +100,8 @@ class VolumeModel(QAbstractTableModel):
 
 def _text(record: VolumeRecord, state: VolumeState, column: int) -> str:
     if column == NAME:
-        return f"{record.name} ⚠" if state.flipped else record.name
-    if state.flipped:  # the Flip button lies over the other columns
+        return record.name  # a sign behind it would be cut off in the narrow column
+    if state.flipped:  # the ⚠ and the Flip button lie over the other columns
         return ""
     if column == VOXELS:
         return words.voxels(record.shape)
