@@ -74,10 +74,10 @@ class SortingSettings(TrainSettings):
         Pose,
         Setting(
             "Whether each batch is shown as if the specimen lay turned, mirrored, and nearer or farther.",
-            "Choose 'as stored' where all volumes are aligned and equally large. Without augmentation it is always so.",
+            "Choose 'any' where specimens lie any way round and few volumes show it. Without augmentation it is as stored.",
             more=True,
         ),
-    ] = "any"
+    ] = "as stored"
     reversed_volumes: Annotated[
         ReversedVolumes,
         Setting(
