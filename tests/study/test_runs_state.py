@@ -101,6 +101,22 @@ def test_a_run_left_without_an_end_is_interrupted(study: Study) -> None:
     assert writer.run.result() is None
 
 
+def test_a_run_that_ends_while_it_is_looked_at_is_not_taken_for_interrupted(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = study.new_run("pretrain", "sorting", {"steps": 100})
+    writer.append(StateChanged(state="running"))
+    run = study.run(writer.run.id)
+
+    def ends() -> bool:
+        writer.append(StateChanged(state="stopped"))
+        writer.close()
+        return False
+
+    monkeypatch.setattr(run, "is_alive", ends)
+    assert run.state() == "stopped"
+
+
 def test_the_summary_gives_the_last_figures(study: Study) -> None:
     with study.new_run("pretrain", "sorting", {"steps": 50}) as writer:
         assert writer.run.summary() == {"step": 0, "steps": 50, "train": {}, "validation": {}}

@@ -78,11 +78,14 @@ class Run:
         """Return what the run is doing; ``interrupted`` means that its program died in the middle."""
         if self.problem:
             return "failed"
-        self._digest.update()
-        last = self._digest.state
-        if last is not None and last.state in ("finished", "stopped", "failed"):
-            return last.state
-        if not self.is_alive():
+        for _ in range(2):  # it may end between reading what it says and asking whether it lives
+            self._digest.update()
+            last = self._digest.state
+            if last is not None and last.state in ("finished", "stopped", "failed"):
+                return last.state
+            if self.is_alive():
+                break
+        else:
             return "interrupted"
         return "paused" if last is not None and last.state == "paused" else "running"
 
