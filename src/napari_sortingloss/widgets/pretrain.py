@@ -145,7 +145,7 @@ class PretrainWidget(Stage):
         allow(self.start_button, why, f"{tip} ({keys_of('pretrain.start')})")
         paused = active is not None and active.state == "paused"
         self.pause_button.setVisible(busy)
-        self.pause_button.setText("Go on" if paused else "Pa&use")
+        self.pause_button.setText("Contin&ue" if paused else "Pa&use")
         wait = "It has not begun yet" if active is None or self.runs.waiting else ""
         wait = wait or ("Just a moment: it finishes its step" if self.runs.asked else "")
         tip = (

@@ -134,8 +134,10 @@ class RunActions:
         new = [info for info in runs if info.id not in self._known]
         if self.waiting and not self._expected and (new or active is not None):
             self._expected = new[0].id if new else active.id
-        if self._expected in {info.id for info in runs}:
-            stage.panel.show_run(self._expected)
+        found = next((info for info in runs if info.id == self._expected), None)
+        # A run looks interrupted until the one who made it holds it: a matter of milliseconds.
+        if found is not None and (found.state != "interrupted" or not self.waiting):
+            stage.panel.show_run(found.id)
             stage.expect_end()
             self.waiting, self._expected = False, ""
         if active is None or active.state == OBEYED.get(self.asked):

@@ -99,7 +99,7 @@ class RunPanel(QWidget):
         self.tabs = QTabBar()
         self.tabs.setDrawBase(False)
         self.tabs.setExpanding(False)
-        for title in ("&Training", "Order of s&lices"):
+        for title in ("&Training", "Or&der of slices"):
             self.tabs.addTab(title)
         self.tabs.setAccessibleName("What to see of the run")
         self.tabs.currentChanged.connect(lambda *_: self._arrange())
