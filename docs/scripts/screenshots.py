@@ -169,8 +169,6 @@ class Window:
         layers = self.viewer.layers
         self.wait("the layers", lambda: {layer.name for layer in layers if layer.visible} == set(names))
         self.spin(1.0)
-        for layer in [layer for layer in layers if not layer.visible]:
-            layers.remove(layer)
         self.viewer.dims.order = (2, 0, 1) if side else (0, 1, 2)
         volumes = [self.session.volumes[name] for name in names]
         where = [
@@ -344,6 +342,7 @@ def six(window: Window) -> None:
 def one(window: Window) -> None:
     """Show one fish again."""
     window.viewer.canvas.grid.enabled = False
+    window.spin(0.5)
     window.viewer.window._qt_viewer.dockLayerControls.show()
     window.show_volumes(("fish_01",), side=True)
 
