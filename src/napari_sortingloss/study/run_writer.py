@@ -60,7 +60,8 @@ class RunWriter:
         self._looked, self._beat = 0.0, 0.0
         self._seen: tuple[int, int] | None = None
         with readable_os_errors(self._what):
-            if run.is_alive() or not self._owner.take():
+            # Not `is_alive`: somebody who only looks at this moment would pass for an owner.
+            if run.is_alive_elsewhere() or not self._owner.take():
                 raise StudyError(
                     f"Cannot go on with run '{run.id}'",
                     "another program or job is training it",

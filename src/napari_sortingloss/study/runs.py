@@ -94,9 +94,16 @@ class Run:
         try:
             if is_owned(self.path / LOCK_FILE):
                 return True
-            here = socket.gethostname()
         except OSError:  # somebody else's study, where we may not even try the lock
-            here = ""
+            return self._beats("")
+        return self.is_alive_elsewhere()
+
+    def is_alive_elsewhere(self) -> bool:
+        """Whether a process on another computer holds the run, as far as its heartbeat tells."""
+        return self._beats(socket.gethostname())
+
+    def _beats(self, here: str) -> bool:
+        """Whether an owner on another computer than `here` has been heard of lately."""
         with suppress(OSError, ValueError):
             if atomic.read_json(self.path / OWNER_FILE).get("host") != here:
                 beat = (self.path / HEARTBEAT_FILE).stat().st_mtime
