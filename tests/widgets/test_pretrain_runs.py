@@ -146,11 +146,11 @@ def test_a_process_that_fails_says_why_in_the_bar(stage, qtbot, monkeypatch):
 def test_the_command_line_of_a_process_says_what_differs_from_the_defaults(stage):
     from napari_sortingloss.widgets.training_actions import command_line
 
-    settings = stage.form.settings().replace(steps=7, pose="as stored", volumes=("fish_a", "fish_b"))
+    settings = stage.form.settings().replace(steps=7, ranking="listmle", volumes=("fish_a", "fish_b"))
     line = command_line(stage.session.study.path, "sorting", settings)
     assert line[:4] == ["pretrain", str(stage.session.study.path), "--task", "sorting"]
     joined = " ".join(line)
     assert "--steps 7" in joined
     assert "--volumes fish_a fish_b" in joined
-    assert line[line.index("--pose") + 1] == "as stored"
+    assert "--ranking listmle" in joined
     assert "--encoder" not in joined

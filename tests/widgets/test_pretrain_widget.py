@@ -337,7 +337,9 @@ def test_a_process_that_cannot_be_started_is_told(stage, opened, monkeypatch):
     assert stage.start_button.text() == "&Start"
 
 
-def test_the_keys_of_the_registry_are_the_underlined_letters_whatever_the_run_does(stage, opened, train, qtbot):
+def test_the_keys_of_the_registry_are_the_underlined_letters_whatever_the_run_does(
+    stage, opened, train, qtbot
+):
     assert "&S" in stage.start_button.text()
     writer = train()
     see(stage, qtbot, lambda: state(stage) == "running")

@@ -212,7 +212,7 @@ class PretrainWidget(Stage):
         """Pass on what the run in view warns of."""
         going_on = self.panel.run is not None and self.panel.run.state in GOING_ON
         warnings = [n for n in history.notices if n.level == "warning"]
-        if going_on and len(warnings) > self._notices and (not self.bar.text or self.bar.level != "error"):
+        if going_on and len(warnings) > self._notices and not self._has_error():
             self.bar.show_message("warning", warnings[-1].message)
         self._notices = len(warnings)
 
@@ -230,8 +230,12 @@ class PretrainWidget(Stage):
         ended = before in GOING_ON and shown.state not in GOING_ON
         if ended and shown.state == "finished":
             self._say_finished(shown)
-        elif shown.state == "interrupted" and (ended or opened):
+        elif shown.state == "interrupted" and (ended or opened) and not self._has_error():
             self.bar.show_message("warning", INTERRUPTED.format(shown.id), "Go on ▸", self.resume_shown)
+
+    def _has_error(self) -> bool:
+        """Whether the bar shows an error, which nothing lesser may replace."""
+        return bool(self.bar.text) and self.bar.level == "error"
 
     def _say_finished(self, run: RunInfo) -> None:
         said = figures(run.summary)
