@@ -90,6 +90,26 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(file, encoder, monkeypa
     assert list(file.parent.iterdir()) == [file]
 
 
+def test_a_disk_that_is_full_while_the_tensors_are_written_says_so(file, encoder, monkeypatch):
+    before = file.read_bytes()
+
+    def no_space(*_):
+        raise safetensors.SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(safetensors.torch, "save_file", no_space)
+    with pytest.raises(OutOfSpace, match="the disk is full"):
+        save_weights(file, encoder, SPEC)
+    assert file.read_bytes() == before
+    assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_weights_are_readable_for_whom_other_files_are(file):
+    other = file.with_name("other")
+    other.touch()
+    assert file.stat().st_mode == other.stat().st_mode
+
+
 def test_a_place_that_does_not_exist_is_one_sentence(tmp_path, encoder):
     with pytest.raises(UserError, match=r"^Cannot save the weights 'e.safetensors': .*; .*\.$"):
         save_weights(tmp_path / "gone" / "e.safetensors", encoder, SPEC)
