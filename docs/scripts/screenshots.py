@@ -24,7 +24,7 @@ LARGE = 300_000
 SCALE = 10.5
 """Micrometres a pixel in the picture of all fish."""
 SUFFIXES = (".ome.tif", ".ome.tif", ".nii.gz", ".ome.tif", ".nii.gz", ".ome.tif")
-MIDDLES = "middles.json"
+FACTS = "facts.json"
 VALIDATE = ("fish_02", "fish_05")
 STEPS, STEPS_COMPARED = 400, 120
 RUNNING_AT, PAUSE_AT, LOOK_AT = 130, 230, 370
@@ -66,8 +66,8 @@ def make_pictures(out: Path, work: Path) -> None:
     files = make_scans(work / "scans")
     study = work / "fish"
     shutil.rmtree(study, ignore_errors=True)
-    middles = json.loads((work / "scans" / MIDDLES).read_text(encoding="utf-8"))
-    window = Window(out, middles)
+    facts = json.loads((work / "scans" / FACTS).read_text(encoding="utf-8"))
+    window = Window(out, facts)
     try:
         choose_and_add(window, files, study)
         go_wrong(window, files[0])
@@ -77,29 +77,29 @@ def make_pictures(out: Path, work: Path) -> None:
         die_and_come_back(window, study)
     finally:
         window.close()
-    draw_sections(study, middles, out / "phantoms.png")
+    draw_sections(study, facts, out / "phantoms.png")
     draw_augmentation(study, out / "augmentation.png")
 
 
 def make_scans(folder: Path) -> list[Path]:
-    """Write six phantom fish as files, as they might come from a scanner, and note where in x each is cut in half."""
+    """Write six phantom fish as files, as they might come from a scanner, and note what is known about them."""
     from napari_sortingloss.formats.writers import write_volume
     from napari_sortingloss.samples.phantoms import make_phantom
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"fish_{i + 1:02d}{suffix}" for i, suffix in enumerate(SUFFIXES)]
-    middles = {}
+    facts = {}
     for i, path in enumerate(paths):
-        if not (folder / MIDDLES).exists():
+        if not (folder / FACTS).exists():
             say(f"generating {path.name}")
             fish = make_phantom(i)
             voxels = fish.voxels
             done = write_volume(path, voxels.shape, voxels.dtype, [voxels], fish.voxel_size, fish.unit)
             for _ in done:
                 pass
-            middles[fish.name] = sum(fish.box[2]) // 2
-    if middles:
-        (folder / MIDDLES).write_text(json.dumps(middles), encoding="utf-8")
+            facts[fish.name] = {"middle": sum(fish.box[2]) // 2, "upside_down": fish.upside_down}
+    if facts:
+        (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
     return paths
 
 
@@ -111,15 +111,15 @@ class Window:
     ----------
     out : Path
         Where its pictures go.
-    middles : dict
-        Where along x (voxels) each fish is cut in half.
+    facts : dict
+        For each fish its middle along x (voxels), and whether it is upside down.
     """
 
-    def __init__(self, out: Path, middles: dict[str, int]) -> None:
+    def __init__(self, out: Path, facts: dict[str, dict[str, Any]]) -> None:
         import napari
         from qtpy.QtCore import Qt
 
-        self.out, self.middles = out, middles
+        self.out, self.facts = out, facts
         self.viewer = napari.Viewer(show=True)
         main_window = self.viewer.window._qt_window
         main_window._save_current_window_settings = lambda: None
@@ -172,7 +172,7 @@ class Window:
         self.viewer.dims.order = (2, 0, 1) if side else (0, 1, 2)
         volumes = [self.session.volumes[name] for name in names]
         where = [
-            self.middles[v.name] * v.voxel_size[2] if side else v.shape[0] // 2 * v.voxel_size[0]
+            self.facts[v.name]["middle"] * v.voxel_size[2] if side else v.shape[0] // 2 * v.voxel_size[0]
             for v in volumes
         ]
         self.viewer.dims.set_point(2 if side else 0, sum(where) / len(where))
@@ -241,7 +241,7 @@ def train(window: Window) -> None:
     window.shot("pretrain-volumes", dialog)
     dialog.close()
     stage.form.set_split(split)
-    stage.form.set_value(steps=STEPS)
+    stage.form.set_value(steps=STEPS, pose="any")
     window.wait("the estimate", lambda: stage.form.needs.text().startswith("needs"))
     window.shot("pretrain-ready")
     stage.start_button.click()
@@ -286,8 +286,11 @@ def order_and_flip(window: Window) -> None:
     window.spin(0.5)
     window.wait_for_jobs()
     flipped = tuple(name for name, state in window.session.states.items() if state.flipped)
-    if not flipped:
-        sys.exit("No fish was found upside down: the first run must train for longer.")
+    truly = tuple(name for name, fact in window.facts.items() if fact["upside_down"])
+    if flipped != truly:
+        sys.exit(
+            f"Found upside down: {flipped}; in truth: {truly}. These pictures would teach something wrong."
+        )
     window.show_volumes(flipped, side=True)
     window.wait("the plot", lambda: stage.panel.order.shown in flipped)
     window.shot("order-plot")
@@ -348,7 +351,7 @@ def one(window: Window) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- other pictures
-def draw_sections(folder: Path, middles: dict[str, int], path: Path) -> None:
+def draw_sections(folder: Path, facts: dict[str, dict[str, Any]], path: Path) -> None:
     """Draw a sagittal section of each fish, all to one scale."""
     import numpy as np
     from PIL import Image
@@ -358,7 +361,7 @@ def draw_sections(folder: Path, middles: dict[str, int], path: Path) -> None:
     sections = []
     for volume in Study.open(folder).select(None):
         z, y, _ = volume.voxel_size
-        image = Image.fromarray(np.asarray(volume.levels()[0][:, :, middles[volume.name]]))
+        image = Image.fromarray(np.asarray(volume.levels()[0][:, :, facts[volume.name]["middle"]]))
         size = (round(image.width * y / SCALE), round(image.height * z / SCALE))
         sections.append(image.resize(size, Image.Resampling.BICUBIC))
     height = max(section.height for section in sections)
