@@ -25,6 +25,10 @@ HELD_BACK = ("A_J", "B6SJLF1.J", "C57BL6_J", "CAST_EIJ", "KK.HlJ", "NU_J", "PL.J
 BRAINS_HELD_BACK = ("FVB_NCrl_in_vivo_4", "FVB_NCrl_in_vivo_8")
 
 
+PAPER = '<rect width="100%" height="100%" fill="#ffffff"/>'
+"""A picture in a page does not know the page's theme."""
+
+
 def main() -> None:
     """Run what is missing, then draw and tabulate."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -84,7 +88,7 @@ def curve(found: dict[str, Any], title: str) -> str:
     chance = found["pretrain"]["validation"]["random_displacement"]
     smooth = [sum(points["train"][1][max(0, i - 15) : i + 1]) / len(points["train"][1][max(0, i - 15) : i + 1])
               for i in range(len(points["train"][1]))]  # fmt: skip
-    return plot(
+    picture = plot(
         [
             Line("training", points["train"][0], smooth, BLUE),
             Line("unseen", *points["validation"], GREEN, "6 3"),
@@ -95,6 +99,7 @@ def curve(found: dict[str, Any], title: str) -> str:
         level=(chance, f"random order: {chance:.2f}"),
         size=(560, 300),
     )
+    return picture.replace("<title>", f"{PAPER}<title>", 1)
 
 
 def worst_and_best(found: dict[str, Any]) -> str:
@@ -119,6 +124,7 @@ def worst_and_best(found: dict[str, Any]) -> str:
         parts.append(picture.replace("<svg ", f'<svg x="{i * 290}" ', 1))
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 870 250" width="870" height="250">'
+        + PAPER
         + "".join(parts)
         + "</svg>"
     )

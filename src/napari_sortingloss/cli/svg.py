@@ -99,7 +99,7 @@ def plot(
         parts.append(
             f'<line x1="{left}" x2="{width - right}" y1="{py(level[0]):.1f}" y2="{py(level[0]):.1f}" '
             f'stroke="{GREY}" stroke-dasharray="2 4"/>'
-            f'<text x="{width - right}" y="{py(level[0]) - 4:.1f}" text-anchor="end" fill="{GREY}">'
+            f'<text x="{width - right}" y="{py(level[0]) + 13:.1f}" text-anchor="end" fill="{GREY}">'
             f"{escape(level[1])}</text>"
         )
     for line in lines:
