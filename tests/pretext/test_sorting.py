@@ -301,3 +301,12 @@ def test_what_the_task_noticed_goes_on_after_a_resume_as_if_nothing_had_happened
             first += resumed.review(step + 1)
     assert [n.message for n in first] == [n.message for n in told]
     assert resumed.state_dict() == whole.state_dict()
+
+
+@pytest.mark.parametrize(
+    ("pose", "volumes", "turned"),
+    [("auto", 11, True), ("auto", 12, False), ("any", 40, True), ("as stored", 2, False)],
+)
+def test_few_volumes_are_shown_in_any_pose_unless_asked_otherwise(pose, volumes, turned):
+    assert SortingSettings(pose=pose).poses(volumes) is turned
+    assert not SortingSettings(pose=pose, augment="none").poses(volumes)

@@ -98,7 +98,7 @@ class SortingTask(PretextTask[SortingSettings]):
             shown = self._augment.batch(
                 load_slices(volume, drawn, settings.size, settings.field_of_view or 0.0), rng
             )
-            if settings.pose == "any" and settings.augment != "none":
+            if settings.poses(len(volumes)):
                 shown = in_pose(shown, random_pose(rng, settings.size))
             slices.append(shown)
         return _batch(names, slices, positions)

@@ -12,7 +12,10 @@ from napari_sortingloss.training.curves import Curve
 from napari_sortingloss.training.settings import TrainSettings
 
 Ranking = Literal["margin", "logistic", "listmle", "softrank"]
-Pose = Literal["any", "as stored"]
+Pose = Literal["auto", "any", "as stored"]
+
+FEW_VOLUMES = 12
+"""Fewer volumes than this do not show enough poses by themselves."""
 ReversedVolumes = Literal["leave out", "report", "ignore"]
 
 
@@ -73,11 +76,12 @@ class SortingSettings(TrainSettings):
     pose: Annotated[
         Pose,
         Setting(
-            "Whether each batch is shown as if the specimen lay turned, mirrored, and nearer or farther.",
-            "Choose 'any' where specimens lie any way round and few volumes show it. Without augmentation it is as stored.",
+            "Whether each batch is shown as if the specimen lay turned, mirrored, and nearer or farther; auto does so where "
+            "there are fewer than 12 volumes to train on.",
+            "Choose 'as stored' where all volumes are aligned. Without augmentation it is always so.",
             more=True,
         ),
-    ] = "as stored"
+    ] = "auto"
     reversed_volumes: Annotated[
         ReversedVolumes,
         Setting(
@@ -99,6 +103,11 @@ class SortingSettings(TrainSettings):
                 main=True,
             ),
         )
+
+    def poses(self, volumes: int) -> bool:
+        """Return whether batches are shown in random poses when training on so many volumes."""
+        few = self.pose == "auto" and volumes < FEW_VOLUMES
+        return self.augment != "none" and (self.pose == "any" or few)
 
     def slices_per_step(self) -> int:
         """Return how many slices the network sees in a step."""
