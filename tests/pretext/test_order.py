@@ -143,7 +143,7 @@ def test_closing_the_job_keeps_what_was_done(six_fish, trained):
 
 def test_the_last_weights_can_be_asked_for(six_fish, trained):
     settings = OrderSettings(run=trained[0]["run"], volumes=("fish_0",), weights="last", threads=1)
-    assert finish(order(six_fish, settings))[0]["step"] == 80
+    assert finish(order(six_fish, settings))[0]["step"] == trained[0]["steps"]
 
 
 def refused(study, **settings):
