@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -13,6 +14,13 @@ import numpy as np
 import pytest
 
 VOXEL_SIZE = (0.4, 0.25, 0.3)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def hears_interrupts() -> None:
+    """Hear Ctrl-C also where the suite was started in the background, which makes a shell ignore it for us."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

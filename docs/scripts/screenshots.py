@@ -241,7 +241,7 @@ def train(window: Window) -> None:
     window.shot("pretrain-volumes", dialog)
     dialog.close()
     stage.form.set_split(split)
-    stage.form.set_value(steps=STEPS, pose="any")
+    stage.form.set_value(steps=STEPS)
     window.wait("the estimate", lambda: stage.form.needs.text().startswith("needs"))
     window.shot("pretrain-ready")
     stage.start_button.click()

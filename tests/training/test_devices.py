@@ -113,7 +113,7 @@ def test_a_damaged_cache_is_no_reason_to_fail():
     path.write_text("{")
     assert speeds.expected_speed(TrainSettings(), CPU)[0] > 0
     speeds.remember_speed(TrainSettings(), CPU, 10.0, 1)
-    assert json.loads(path.read_text())
+    assert json.loads(path.read_text(encoding="utf-8"))
 
 
 def test_a_cache_that_cannot_be_written_is_no_reason_to_fail():
