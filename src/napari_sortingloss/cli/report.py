@@ -28,7 +28,7 @@ h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { margin-top: 2.4rem; font-si
 .figure { flex: 1 1 11rem; background: var(--soft); border-radius: .6rem; padding: .8rem 1rem; }
 .figure b { display: block; font-size: 1.5rem; } .figure span { opacity: .75; font-size: .85rem; }
 .row { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-end; }
-figure { margin: 0; } figcaption { font-size: .8rem; opacity: .8; text-align: center; }
+figure { margin: 0; width: 8.6rem; text-align: center; } figcaption { font-size: .8rem; opacity: .8; }
 img { border-radius: .3rem; image-rendering: auto; max-width: 100%; background: #000; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 td, th { text-align: left; padding: .25rem 1.2rem .25rem 0; border-bottom: 1px solid var(--line); }
