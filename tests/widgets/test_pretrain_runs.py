@@ -143,6 +143,7 @@ def test_a_process_of_its_own_is_watched_and_stopped_like_any_run(stage, qtbot):
     stage.start_button.click()
     process = stage.runs._process
     assert isinstance(process, DetachedProcess)
+    assert "starting a process" in stage.panel.status.text.text()
     wait(qtbot, lambda: state(stage) == "running" and steps_seen(stage) > 2)
     assert stage.session.jobs.running is None
     stage.start_button.click()

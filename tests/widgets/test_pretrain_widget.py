@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -312,6 +313,7 @@ def test_a_run_that_waits_behind_another_job_can_be_taken_back(stage, opened, qt
     def other() -> Iterator[Any]:
         while goes_on[0]:
             yield Progress(done=1, total=2)
+            time.sleep(0.01)
 
     ahead = opened.jobs.submit("Adding volumes", other)
     qtbot.waitUntil(lambda: ahead.state == "running")
@@ -324,6 +326,32 @@ def test_a_run_that_waits_behind_another_job_can_be_taken_back(stage, opened, qt
     assert stage.start_button.text() == "&Start"
     goes_on[0] = False
     qtbot.waitUntil(lambda: ahead.ended)
+
+
+def test_a_run_that_is_still_loading_or_belongs_to_another_study_is_a_job_in_the_strip(
+    stage, opened, train, tmp_path, qtbot, monkeypatch
+):
+    goes_on = [True]
+
+    def loading() -> Iterator[Any]:
+        while goes_on[0]:
+            yield Progress(done=0, total=0, what="loading")
+            time.sleep(0.01)
+
+    monkeypatch.setattr(run_actions.actions, "train_job", lambda *_: loading)
+    stage.start_button.click()
+    qtbot.waitUntil(lambda: opened.jobs.running is not None)
+    assert len(stage.strip.rows) == 1
+    train()
+    see(stage, qtbot, lambda: state(stage) == "running")
+    assert stage.strip.rows == []
+    opened.set_study(Study.create(tmp_path / "other"))
+    assert len(stage.strip.rows) == 1
+    assert stage.start_button.text() == "&Stop"
+    stage.start_button.click()
+    qtbot.waitUntil(lambda: opened.jobs.running is None)
+    assert stage.strip.rows == []
+    goes_on[0] = False
 
 
 def test_a_process_that_cannot_be_started_is_told(stage, opened, monkeypatch):

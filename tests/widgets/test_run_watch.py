@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from napari_sortingloss.events import Metrics, Notice, Progress, Result, Snapshot, StateChanged
+from napari_sortingloss.events import Metrics, Notice, Progress, Snapshot
 from napari_sortingloss.study.run_log import encode
 from napari_sortingloss.widgets.background import Background
 from napari_sortingloss.widgets.run_watch import RunHistory, RunWatcher, smooth
@@ -51,12 +51,6 @@ def test_a_history_sorts_figures_by_split_and_keeps_the_last_of_the_rest():
     assert history.validation == {"loss": ([2], [0.6])}
     assert history.progress.done == 2
     assert [n.message for n in history.notices] == ["look"]
-
-
-def test_a_run_that_goes_on_again_has_no_result_any_more():
-    history = RunHistory()
-    history.take([Result(value={}), StateChanged(state="running", step=3)])
-    assert history.result is None
 
 
 def test_new_lines_are_followed(watcher, log, qtbot):

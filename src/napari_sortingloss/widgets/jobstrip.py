@@ -113,6 +113,12 @@ class JobStrip(QWidget):
         follow(self, jobs.changed, self._update)
         self._update()
 
+    def hide_kinds(self, kinds: Collection[str]) -> None:
+        """Choose the kinds of running jobs that are shown elsewhere."""
+        if frozenset(kinds) != self._hidden:
+            self._hidden = frozenset(kinds)
+            self._update()
+
     def cancel_running(self) -> None:
         """Cancel the job at work, if any."""
         if self._jobs.running is not None:

@@ -130,8 +130,12 @@ class PretrainWidget(Stage):
         return max(had, int(self.form.settings().steps))
 
     def update_buttons(self) -> None:
-        """Let each button say what it does now, or why it cannot."""
+        """Let each button say what it does now, or why it cannot, and the lines above them what is going on."""
         busy, active, shown = self.runs.busy, self.panel.active, self.panel.run
+        # A run that loads its libraries, or trains in a study that is no longer open, is a job like any other.
+        self.strip.hide_kinds(self.own_jobs if active is not None else ())
+        if self.runs.starting_process:
+            self.panel.status.wait("starting a process of its own…")
         stopping = busy and self.runs.asked == "stop"
         self.start_button.setText("Stopping…" if stopping else "&Stop" if busy else "&Start")
         set_property(self.start_button, "stop", busy)

@@ -59,8 +59,14 @@ class RunActions:
     def busy(self) -> bool:
         """Whether a run is going on, or about to."""
         stage = self._stage
-        starting = self._process is not None and self._process.running and self.waiting
-        return starting or stage.panel.active is not None or stage.session.jobs.find(KIND) is not None
+        if self.starting_process or stage.panel.active is not None:
+            return True
+        return stage.session.jobs.find(KIND) is not None
+
+    @property
+    def starting_process(self) -> bool:
+        """Whether a process of its own was started and its run has not shown up yet."""
+        return self.waiting and self._process is not None and self._process.running
 
     def start(self) -> None:
         """Start a new run with the settings of the form."""

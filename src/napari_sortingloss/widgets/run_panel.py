@@ -38,6 +38,13 @@ class RunStatus(QWidget):
         layout.addWidget(self.progress)
         self.say(None, RunHistory())
 
+    def wait(self, text: str) -> None:
+        """Say what is waited for, with a bar that only moves."""
+        self.text.setText(text)
+        self.progress.setRange(0, 0)
+        self.progress.show()
+        self.show()
+
     def say(self, info: RunInfo | None, history: RunHistory) -> None:
         """Say how far a run is."""
         self.setVisible(info is not None)

@@ -16,7 +16,6 @@ from napari_sortingloss.events import (
     Metrics,
     Notice,
     Progress,
-    Result,
     Snapshot,
     StateChanged,
 )
@@ -46,7 +45,6 @@ class RunHistory:
         That picture, as PNG.
     state : StateChanged or None
     notices : list of Notice
-    result : Result or None
     """
 
     train: dict[str, Points] = field(default_factory=dict)
@@ -56,7 +54,6 @@ class RunHistory:
     picture: bytes = b""
     state: StateChanged | None = None
     notices: list[Notice] = field(default_factory=list)
-    result: Result | None = None
 
     def take(self, events: Iterable[Event]) -> None:
         """Take note of events, in order."""
@@ -73,12 +70,8 @@ class RunHistory:
                 self.snapshot = event
             elif isinstance(event, StateChanged):
                 self.state = event
-                if event.state == "running":
-                    self.result = None
             elif isinstance(event, Notice):
                 self.notices.append(event)
-            elif isinstance(event, Result):
-                self.result = event
 
 
 class RunWatcher(QObject):
