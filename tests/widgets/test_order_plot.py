@@ -65,16 +65,16 @@ def test_choosing_a_volume_here_tells_the_session_but_following_it_does_not(plot
 def test_a_click_on_a_dot_asks_for_its_slice_and_rings_it(plot, qtbot):
     asked: list[Any] = []
     plot.slice_chosen.connect(lambda *what: asked.append(what))
-    plot.set_order({"a": entry()})
+    plot.set_order({"a": entry(n=160)})
     plot.resize(380, 300)
     plot.show()
     qtbot.wait(50)
-    where = plot.plot.mapFromScene(plot.plot.plotItem.vb.mapViewToScene(QPointF(7, 7)))
+    where = plot.plot.mapFromScene(plot.plot.plotItem.vb.mapViewToScene(QPointF(70, 70)))
     qtbot.mouseMove(plot.plot.viewport(), where)
     qtbot.mouseClick(plot.plot.viewport(), Qt.MouseButton.LeftButton, pos=where)
     qtbot.waitUntil(lambda: bool(asked))
-    assert asked == [("a", 7)]
-    assert plot._chosen.points()[0].pos() == QPointF(7, 7)
+    assert asked == [("a", 70)]
+    assert plot._chosen.points()[0].pos() == QPointF(70, 70)
 
 
 def test_the_volume_in_view_stays_when_the_order_is_read_again(plot):

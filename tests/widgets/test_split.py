@@ -18,6 +18,8 @@ def test_every_fifth_of_many_is_kept_out():
     assert split.validate == ("fish_04", "fish_09")
     assert sorted(split.train + split.validate) == list(NAMES)
     assert split.said() == "9 train · 2 validate"
+    assert propose([str(i) for i in range(38)]).said() == "30 train · 8 validate"
+    assert propose(NAMES[:4]).said() == "3 train · 1 validate"
 
 
 def test_a_choice_stays_when_volumes_come_and_go():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import hypot
 from typing import Any
 
 import pyqtgraph as pg
@@ -59,7 +60,7 @@ class OrderPlot(QWidget):
         self.plot.setLabel("bottom", "true position (slice)")
         self.plot.setLabel("left", "predicted position")
         self.plot.getAxis("left").setWidth(46)
-        self.plot.getAxis("bottom").setHeight(38)
+        self.plot.plotItem.layout.setContentsMargins(1, 1, 1, 5)  # the label hangs out of its axis
         for side in ("left", "bottom"):
             self.plot.getAxis(side).setStyle(tickLength=-4, maxTickLevel=0)
         self.plot.setToolTip("<p>Each dot is a slice. Click one to see it in the viewer.</p>")
@@ -139,11 +140,17 @@ class OrderPlot(QWidget):
         if index >= 0:
             self.volume_chosen.emit(self.choice.itemData(index))
 
-    def _on_click(self, item: Any, points: Any, *_: Any) -> None:
-        if len(points):
-            where = points[0].pos()
-            self._chosen.setData(x=[where.x()], y=[where.y()])
-            self.slice_chosen.emit(self.shown, round(float(where.x())))
+    def _on_click(self, item: Any, points: Any, event: Any) -> None:
+        """Take the nearest of the dots under the mouse: on a long volume they lie closer than they are wide."""
+        if not len(points):
+            return
+        at, (width, height) = event.pos(), self.plot.plotItem.vb.viewPixelSize()
+        where = min(
+            (point.pos() for point in points),
+            key=lambda p: hypot((p.x() - at.x()) / width, (p.y() - at.y()) / height),
+        )
+        self._chosen.setData(x=[where.x()], y=[where.y()])
+        self.slice_chosen.emit(self.shown, round(float(where.x())))
 
     def _draw(self) -> None:
         entry = self._entries.get(self.shown)

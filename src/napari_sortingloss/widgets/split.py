@@ -57,7 +57,9 @@ def propose(names: Sequence[str]) -> Split:
     ----------
     names : sequence of str
     """
-    kept_out = set(names[ONE_IN // 2 + 1 :: ONE_IN])
+    if len(names) < 4:
+        return Split(tuple(names))
+    kept_out = set(names[::-1][ONE_IN // 2 :: ONE_IN])
     return Split(tuple(n for n in names if n not in kept_out), tuple(n for n in names if n in kept_out))
 
 
