@@ -20,7 +20,7 @@ from napari_sortingloss.study import Study
 DOCS = Path(__file__).resolve().parents[1]
 STEPS = "1000"
 
-# Every fifth of the sorted names, as the Pre-train widget proposes it.
+# Every fifth of the sorted names, beginning with the third.
 HELD_BACK = ("A_J", "B6SJLF1.J", "C57BL6_J", "CAST_EIJ", "KK.HlJ", "NU_J", "PL.J", "X129P3.J")
 BRAINS_HELD_BACK = ("FVB_NCrl_in_vivo_4", "FVB_NCrl_in_vivo_8")
 
