@@ -67,10 +67,11 @@ def see(stage: PretrainWidget, qtbot: Any, done: Callable[[], bool]) -> None:
     """Look at the study until something is so."""
 
     def look() -> bool:
-        stage.session.refresh()
+        if not stage.session._background.busy:  # a newer look overtakes one that is under way
+            stage.session.refresh()
         return done()
 
-    qtbot.waitUntil(look, timeout=5000)
+    qtbot.waitUntil(look, timeout=20_000)
 
 
 def state(stage: PretrainWidget) -> str:
