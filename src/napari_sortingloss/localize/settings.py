@@ -1,0 +1,108 @@
+"""What a person may choose about localisation; the published recipe and the one that measured best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from napari_sortingloss.settings import Setting, Settings
+
+Recipe = Literal["measured", "published"]
+Statistic = Literal["sensitivity", "variance", "relative variance"]
+
+RECIPES: dict[Recipe, dict[str, Any]] = {
+    "measured": {"statistic": "sensitivity", "passes": 1, "grid": 32, "fraction": None, "refine": True},
+    "published": {"statistic": "variance", "passes": 20, "grid": 32, "fraction": 0.03, "refine": False},
+}
+"""What each recipe chooses where the person does not."""
+
+
+@dataclass(frozen=True)
+class LocalizeSettings(Settings):
+    """Which run looks for the specimen in which volumes, and how."""
+
+    run: Annotated[
+        str,
+        Setting("The pre-training run whose network is asked (its id or the start of it).", hidden=True),
+    ]
+    volumes: Annotated[
+        tuple[str, ...],
+        Setting("The volumes to look at, by name or pattern (fish_*); all when empty.", hidden=True),
+    ] = ()
+    recipe: Annotated[
+        Recipe,
+        Setting(
+            "The recipe that measured best, or the published one (variance over 20 passes with dropout, top 3 %).",
+            "Choose the published one to compare with the paper; anything set below overrides the recipe.",
+        ),
+    ] = "measured"
+    statistic: Annotated[
+        Statistic | None,
+        Setting(
+            "What is measured at each place: how much the predicted position depends on it (sensitivity), or how much "
+            "its embedding varies under dropout (variance; relative to its size: relative variance).",
+            "The variances need a run trained with dropout.",
+            more=True,
+        ),
+    ] = None
+    passes: Annotated[
+        int | None,
+        Setting(
+            "How often the network looks at each slice with another dropout.",
+            "More passes give a smoother map and take longer; the sensitivity needs one.",
+            low=1,
+            high=1000,
+            more=True,
+        ),
+    ] = None
+    grid: Annotated[
+        Literal[8, 16, 32] | None,
+        Setting(
+            "Pixels of the network's input to one point of the variance (its output stride).",
+            "A finer grid of 16 or 8 shows smaller specimens and takes longer.",
+            unit="px",
+            more=True,
+        ),
+    ] = None
+    fraction: Annotated[
+        float | None,
+        Setting(
+            "The share of the volume taken as the region, its highest values.",
+            "Left empty, a threshold is found by itself.",
+            low=0.0001,
+            high=0.9,
+            step=0.01,
+            more=True,
+        ),
+    ] = None
+    refine: Annotated[
+        bool | None,
+        Setting(
+            "Follow the specimen's surface in the voxels, starting from the coarse region.",
+            "Switch it off to see what the network alone says.",
+            more=True,
+        ),
+    ] = None
+    margin: Annotated[
+        float,
+        Setting(
+            "What is added to the box on every side.", "In % of the volume's side.", unit="%", low=0, high=50
+        ),
+    ] = 0.0
+    weights: Annotated[
+        Literal["best", "last"],
+        Setting("Which of the run's weights: the best on the validation volumes, or the last.", more=True),
+    ] = "best"
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"],
+        Setting("What computes: the graphics card where there is one, or the processor.", more=True),
+    ] = "auto"
+    threads: Annotated[
+        int,
+        Setting("How many processor cores compute; 0 for all.", low=0, high=1024, more=True),
+    ] = 0
+
+    def resolved(self) -> LocalizeSettings:
+        """Return the same with everything that the recipe chooses filled in."""
+        chosen = {name: value for name, value in RECIPES[self.recipe].items() if getattr(self, name) is None}
+        return self.replace(**chosen)
