@@ -11,16 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_sortingloss.errors import BadInput
 from napari_sortingloss.networks.encoders import Encoder, build_encoder
 from napari_sortingloss.pretext import displacement as d
+from napari_sortingloss.pretext.loading import load_network
 from napari_sortingloss.pretext.sorting_settings import SortingSettings
 from napari_sortingloss.slices import Weighting
 from napari_sortingloss.slices.drawing import draw_positions
 from napari_sortingloss.slices.fit import fit_slice
 from napari_sortingloss.slices.reader import MILLIMETRES, load_slices
-from napari_sortingloss.training.checkpoints import Which, best_or_last, load_checkpoint, path_of
-from napari_sortingloss.training.machine import choose_machine
+from napari_sortingloss.training.checkpoints import Which
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Run, Volume
@@ -58,6 +57,11 @@ class SortingNetwork(nn.Module):
         with torch.autocast(slices.device.type, enabled=False):
             scores: Tensor = self.head(pooled)[:, 0]  # bfloat16 keeps 8 bits: neighbouring slices would tie
         return scores
+
+
+def build_network(settings: SortingSettings) -> SortingNetwork:
+    """Build the network that the settings of a run describe, on the CPU."""
+    return SortingNetwork(build_encoder(settings.encoder, dropout=settings.dropout))
 
 
 def sample_positions(n: int, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -205,27 +209,5 @@ def load_scorer(run: Run, which: Which, device: str, threads: int) -> Iterator[S
     BadSetting
         If the device is not there.
     """
-    what = f"Cannot use the weights of the run '{run.id}'"
-    if not path_of(run.path, "last").is_file():
-        raise BadInput(what, "it has none yet", "wait for its first checkpoint, or choose another run")
-    try:
-        checkpoint = best_or_last(run.path) if which == "best" else load_checkpoint(run.path)
-    except BadInput as error:
-        raise BadInput(what, error.why, "choose another run, or train again") from error
-    settings = SortingSettings.from_json({**checkpoint.settings, "device": device, "threads": threads})
-    network = SortingNetwork(build_encoder(settings.encoder, dropout=settings.dropout))
-    try:
-        network.load_state_dict(dict(checkpoint.network))
-    except RuntimeError as error:
-        why = "they belong to another kind of network"
-        raise BadInput(what, why, "choose another run, or train again") from error
-    machine = choose_machine(settings, 1)
-    network.eval().to(torch.device(machine.kind))
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    before = torch.get_num_threads()
-    if threads:
-        torch.set_num_threads(threads)
-    try:
-        yield Scorer(network, settings, checkpoint.step, machine.bfloat16)
-    finally:
-        torch.set_num_threads(before)
+    with load_network(run, which, device, threads, SortingSettings, build_network) as found:
+        yield Scorer(found.network, found.settings, found.step, found.bfloat16)
