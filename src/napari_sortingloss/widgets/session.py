@@ -16,6 +16,7 @@ from qtpy.QtCore import QCoreApplication, QObject, QTimer
 
 from napari_sortingloss.widgets.background import Background
 from napari_sortingloss.widgets.jobs import Job, JobRunner
+from napari_sortingloss.widgets.localized import Localized, look_at
 from napari_sortingloss.widgets.states import VolumeState, volume_states
 from napari_sortingloss.widgets.theme import unwrap
 
@@ -60,6 +61,7 @@ class _Picture:
     states: dict[str, VolumeState]
     runs: tuple[RunInfo, ...]
     free: int
+    localized: Localized = field(default_factory=dict)
 
 
 class Session(QObject):
@@ -75,15 +77,18 @@ class Session(QObject):
         What has been done with them.
     runs : tuple of RunInfo
         Its runs, newest first.
+    localized : mapping of str to mapping of str to Look
+        What each run found in each volume.
     free_bytes : int
         Free space on its disk.
     current_volume : str or None
         The volume all stages follow.
     jobs : JobRunner
         The one job queue.
-    study_changed, volumes_changed, current_volume_changed, runs_changed, stage_requested : psygnal.Signal
+    study_changed, volumes_changed, current_volume_changed, runs_changed, localized_changed, stage_requested : Signal
         ``study_changed(study or None)``, ``volumes_changed()``, ``current_volume_changed(name or None)``,
-        ``runs_changed()``; ``stage_requested("Pre-train")`` asks the Workbench or the window to show a stage.
+        ``runs_changed()``, ``localized_changed()``; ``stage_requested("Pre-train")`` asks the Workbench or the window
+        to show a stage.
     failed : psygnal.Signal
         ``failed(exception)``: looking at the folder failed.
     """
@@ -92,6 +97,7 @@ class Session(QObject):
     volumes_changed = Signal()
     current_volume_changed = Signal(object)
     runs_changed = Signal()
+    localized_changed = Signal()
     stage_requested = Signal(str)
     failed = Signal(object)
 
@@ -102,6 +108,7 @@ class Session(QObject):
         self.volumes: dict[str, VolumeRecord] = {}
         self.states: dict[str, VolumeState] = {}
         self.runs: tuple[RunInfo, ...] = ()
+        self.localized: Localized = {}
         self.free_bytes = 0
         self.current_volume: str | None = None
         self.jobs = JobRunner(self)
@@ -212,23 +219,27 @@ class Session(QObject):
         self.study_changed.emit(study)
         self.volumes_changed.emit()
         self.runs_changed.emit()
+        self.localized_changed.emit()
         self.current_volume_changed.emit(self.current_volume)
 
     def _adopt(self, picture: _Picture) -> None:
         self.volumes, self.states = picture.volumes, picture.states
         self.runs, self.free_bytes = picture.runs, picture.free
+        self.localized = picture.localized
 
     def _take(self, study: Study, picture: _Picture) -> None:
         if study is not self.study:
             return
         self._last_failure = ""
         volumes = (self.volumes, self.states) != (picture.volumes, picture.states)
-        runs = self.runs != picture.runs
+        runs, localized = self.runs != picture.runs, self.localized != picture.localized
         self._adopt(picture)
         if volumes:
             self.volumes_changed.emit()
         if runs:
             self.runs_changed.emit()
+        if localized:
+            self.localized_changed.emit()
         if self.current_volume not in self.volumes:
             self.set_current_volume(next(iter(self.volumes), None))
 
@@ -250,7 +261,9 @@ def look(study: Study) -> _Picture:
         )
         for run in runs
     )
-    return _Picture(volumes, volume_states(study, volumes, runs), infos, study.free_bytes())
+    localized = look_at(study, volumes)
+    states = volume_states(study, volumes, runs, localized)
+    return _Picture(volumes, states, infos, study.free_bytes(), localized)
 
 
 _sessions: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()

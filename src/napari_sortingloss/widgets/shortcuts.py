@@ -56,6 +56,16 @@ SHORTCUTS = (
     Shortcut("study.flip", "Alt+R", "Flip a volume that looks upside down"),
     Shortcut("pretrain.start", "Alt+S", "Start or stop", mnemonic=True),
     Shortcut("pretrain.pause", "Alt+U", "Pause or go on", mnemonic=True),
+    Shortcut("localize.start", "Alt+I", "Localize or stop"),
+    Shortcut("localize.accept", "Return", "Accept the box and go to the next unchecked (in the table)"),
+    Shortcut("localize.skip", "S", "Skip the volume and go to the next unchecked (in the table)"),
+    Shortcut("localize.reopen", "R", "Check the volume again (in the table)"),
+    Shortcut("localize.next", "N", "Go to the next unchecked (in the table)"),
+    Shortcut("localize.accept_here", "Alt+T", "Accept the box", mnemonic=True),
+    Shortcut("localize.skip_here", "Alt+K", "Skip the volume", mnemonic=True),
+    Shortcut("localize.reset", "Alt+B", "Back to the box as it was found", mnemonic=True),
+    Shortcut("localize.export", "Alt+E", "Export the crop or the uncertainty of the volume", mnemonic=True),
+    Shortcut("localize.crop", "Alt+C", "Cut the accepted volumes to their boxes", mnemonic=True),
 )
 
 _BY_ID = {shortcut.id: shortcut for shortcut in SHORTCUTS}

@@ -8,6 +8,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sortingloss.widgets.localized import Localized, best_of, crops_of
+
 if TYPE_CHECKING:
     from napari_sortingloss.study import Run, Study, VolumeRecord
 
@@ -19,6 +21,12 @@ class VolumeState:
     Attributes
     ----------
     pretrained, localized, annotated, segmented : bool
+    checked : str
+        What a person said of the localisation that counts: ``"found"`` (nothing yet), ``"accepted"`` or ``"skipped"``.
+    kept : float or None
+        The share of the volume in its box.
+    crops : tuple of str
+        The volumes cut out of it.
     flipped : bool
         The newest `order` that still applies says that it is stored the other way round.
     displacement, random_displacement : float or None
@@ -31,6 +39,9 @@ class VolumeState:
     localized: bool = False
     annotated: bool = False
     segmented: bool = False
+    checked: str = ""
+    kept: float | None = None
+    crops: tuple[str, ...] = ()
     flipped: bool = False
     displacement: float | None = None
     random_displacement: float | None = None
@@ -48,8 +59,32 @@ def done_steps(state: VolumeState) -> tuple[bool, ...]:
     return (True, state.pretrained, state.localized, state.annotated, state.segmented)
 
 
+def dots(state: VolumeState) -> tuple[str, ...]:
+    """Return a sign for each of `STEPS`: done, half done (a box was found and nobody has looked at it yet), or not."""
+    signs = ["●" if done else "○" for done in done_steps(state)]
+    if state.localized and state.checked == "found" and not state.crops:
+        signs[STEPS.index("localized")] = "◐"
+    return tuple(signs)
+
+
+def about_steps(state: VolumeState) -> list[str]:
+    """Return a line for each of `STEPS`, with what is known of it."""
+    more = {"localized": _about_box(state)} if state.localized else {}
+    return [f"{dot} {step}{more.get(step, '')}" for dot, step in zip(dots(state), STEPS, strict=True)]
+
+
+def _about_box(state: VolumeState) -> str:
+    said = {"found": "to be checked", "accepted": "accepted", "skipped": "skipped"}.get(state.checked, "")
+    parts = [said] if said else []
+    if state.kept is not None:
+        parts.append(f"keeps {100 * state.kept:.3g} %")
+    if state.crops:
+        parts.append(f"cropped as {', '.join(state.crops)}")
+    return f": {', '.join(parts)}" if parts else ""
+
+
 def volume_states(
-    study: Study, volumes: Mapping[str, VolumeRecord], runs: Sequence[Run]
+    study: Study, volumes: Mapping[str, VolumeRecord], runs: Sequence[Run], localized: Localized
 ) -> dict[str, VolumeState]:
     """Return what has been done with each volume.
 
@@ -59,6 +94,8 @@ def volume_states(
     volumes : mapping of str to VolumeRecord
     runs : sequence of Run
         The study's runs, newest first.
+    localized : Localized
+        What each run found in each volume.
     """
     seen: set[str] = set()
     orders: dict[str, tuple[str, Mapping[str, Any]]] = {}
@@ -69,11 +106,15 @@ def volume_states(
     result = {}
     for name in volumes:
         run_id, entry = orders.get(name, ("", {}))
+        box = best_of(localized.get(name, {}))
         result[name] = VolumeState(
             pretrained=name in seen,
-            localized=_any_in(study.path / "localizations" / name),
+            localized=box is not None,
             annotated=_any_in(study.path / "annotations" / name),
             segmented=_any_in(study.path / "predictions" / name),
+            checked=box.status if box is not None else "",
+            kept=box.kept_fraction if box is not None and not box.is_empty else None,
+            crops=crops_of(name, volumes),
             flipped=bool(entry.get("flipped", False)),
             displacement=entry.get("mean_displacement"),
             random_displacement=entry.get("random_displacement"),

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 from napari_sortingloss.widgets import words
 from napari_sortingloss.widgets.axis_edit import ARROWS
 from napari_sortingloss.widgets.shortcuts import bind, keys_of
-from napari_sortingloss.widgets.states import STEPS, VolumeState, done_steps
+from napari_sortingloss.widgets.states import VolumeState, about_steps, dots
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import VolumeRecord
@@ -109,14 +109,12 @@ def _text(record: VolumeRecord, state: VolumeState, column: int) -> str:
         return words.voxel_size(record.voxel_size, record.unit) if record.unit else "unknown"
     if column == AXIS:
         return f"{record.axis} {ARROWS[record.direction]}"
-    return "".join("●" if done else "○" for done in done_steps(state))
+    return "".join(dots(state))
 
 
 def _tooltip(record: VolumeRecord, state: VolumeState, column: int) -> str:
     if column == STATE:
-        lines = [
-            f"{'●' if done else '○'} {step}" for done, step in zip(done_steps(state), STEPS, strict=True)
-        ]
+        lines = about_steps(state)
         if state.displacement is not None and state.random_displacement is not None:
             lines.append(
                 f"order by {state.run}: mean displacement {state.displacement:.1f} slices, "
@@ -131,6 +129,8 @@ def _tooltip(record: VolumeRecord, state: VolumeState, column: int) -> str:
         return f"z × y × x: {sizes} {record.unit or '(unit unknown)'}"
     if column == VOXELS:
         return f"z × y × x: {' × '.join(map(str, record.shape))} voxels"
+    if record.parent is not None:
+        return f"{record.name}\ncut from {record.parent}"
     source = record.source.get("path")
     return f"{record.name}\nfrom {source}" if source else record.name
 
