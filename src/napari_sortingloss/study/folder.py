@@ -12,11 +12,14 @@ from typing import Any
 from napari_sortingloss.errors import BadSetting, StudyError, UserError, readable_os_errors
 from napari_sortingloss.study import atomic
 from napari_sortingloss.study.document import LOCK_FILE, LOCK_TIMEOUT, STUDY_FILE, StudyFile
+from napari_sortingloss.study.frames import family
+from napari_sortingloss.study.localizations import place_maps, tidy_localizations
 from napari_sortingloss.study.lock import exclusive
 from napari_sortingloss.study.maps import MAPS
 from napari_sortingloss.study.ome import group_metadata
 from napari_sortingloss.study.parts import remove_dead_parts, remove_folder, writing_now
 from napari_sortingloss.study.pyramid import level_factors
+from napari_sortingloss.study.references import place_reference
 from napari_sortingloss.study.run_writer import RunWriter
 from napari_sortingloss.study.runs import Run, list_runs, make_run
 from napari_sortingloss.study.schema import (
@@ -124,6 +127,7 @@ class Study:
             if "renaming" in document:
                 self._finish_renaming(document)
             remove_dead_parts(self.path)
+            tidy_localizations(self.path)
 
     @contextmanager
     def transaction(self, timeout: float = LOCK_TIMEOUT) -> Iterator[dict[str, Any]]:
@@ -217,6 +221,9 @@ class Study:
     ) -> VolumeRecord:
         """Change what the study says about a volume; no voxel is copied.
 
+        The size of a voxel is the scan's: it is changed for all volumes that were cut from the same one, which go on
+        lying where they were cut from. The ordering axis and its direction are each volume's own.
+
         Parameters
         ----------
         name : str
@@ -235,27 +242,35 @@ class Study:
         BadSetting
             If a value does not fit.
         """
-        wanted = {"axis": axis, "direction": direction, "voxel_size": voxel_size, "unit": unit}
-        changes = {key: value for key, value in wanted.items() if value is not None}
+        own = _given(axis=axis, direction=direction)
+        shared = _given(voxel_size=voxel_size, unit=unit)
         with self.transaction() as document:
             self._record(name)
-            record = check_document(document)[name].replace(**changes)
-            document["volumes"][name].update({key: record.to_json()[key] for key in changes})
-            if "voxel_size" in changes or "unit" in changes:
-                self._rewrite_metadata(record)
-        return record
+            records = check_document(document)
+            for member in family(records, name) if shared else {name}:
+                changes = {**shared, **(own if member == name else {})}
+                records[member] = record = records[member].replace(**changes)
+                document["volumes"][member].update({key: record.to_json()[key] for key in changes})
+                if shared:
+                    self._rewrite_metadata(record)
+        return records[name]
 
     def _rewrite_metadata(self, record: VolumeRecord) -> None:
-        """Bring the OME attributes of the stored image up to the record."""
+        """Bring the OME attributes of the stored image, and of what lies on it, up to the record."""
         path = self.volume_path(record.name)
         factors = level_factors(record.shape)
         provenance = {**Volume(self, record).provenance, **record.to_json()}
         metadata = group_metadata(record.name, record.voxel_size, record.unit, factors, provenance)
         with readable_os_errors(f"Cannot change volume '{record.name}'"):
             atomic.write_json(path / "zarr.json", metadata)
+            place_reference(self.path, record)
+            place_maps(self, record)
 
     def remove_volume(self, name: str) -> None:
         """Take a volume out of the study, with its reference, localizations and predictions.
+
+        Volumes cut from it stay where they are, in the frame of the original; the volume that it was cut from itself,
+        if any, becomes their parent. Their `VolumeRecord.source` goes on saying what they were cut from.
 
         Raises
         ------
@@ -270,7 +285,10 @@ class Study:
                 raise StudyError(
                     what, "it has annotations", f"export what you need, then delete '{painted}' yourself"
                 )
-            del document["volumes"][name]
+            heir = document["volumes"].pop(name).get("parent")
+            for values in document["volumes"].values():
+                if values.get("parent") == name:
+                    values["parent"] = heir
         with readable_os_errors(what):
             for path in (self.volume_path(name), *(self.path / b.format(name) for b in BELONGINGS)):
                 MAPS.forget(path)
@@ -369,3 +387,7 @@ class Study:
                 f"Cannot begin a run '{task}'", "the name becomes a folder", "use letters and digits"
             )
         return make_run(self.path / "runs", kind, task, settings)
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}

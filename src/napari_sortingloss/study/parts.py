@@ -33,7 +33,7 @@ def parts(study: Path) -> Iterator[tuple[str, Path]]:
 
 def writing_now(study: Path) -> list[str]:
     """Return the names of the volumes that living programs are writing."""
-    return [name for name, path in parts(study) if _is_alive(path)]
+    return [name for name, path in parts(study) if is_alive(path)]
 
 
 def remove_folder(path: Path) -> None:
@@ -56,7 +56,7 @@ def remove_dead_parts(study: Path) -> None:
     The caller holds the study's lock, under which parts are begun.
     """
     for _, path in parts(study):
-        if not _is_alive(path):
+        if not is_alive(path):
             shutil.rmtree(path, ignore_errors=True)
     for folder in ("volumes", "annotations", "references", "localizations", "predictions", "runs"):
         if (study / folder).is_dir():
@@ -71,7 +71,8 @@ def remove_dead_parts(study: Path) -> None:
             path.unlink()
 
 
-def _is_alive(part: Path) -> bool:
+def is_alive(part: Path) -> bool:
+    """Whether a living program is writing this folder, on this machine or, not long ago, on another one."""
     if is_owned(part.with_name(part.name + ".lock")):
         return True
     with suppress(OSError, ValueError, AttributeError):

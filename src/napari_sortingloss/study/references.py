@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sortingloss.errors import BadInput, readable_os_errors
+from napari_sortingloss.study.atomic import write_json
 from napari_sortingloss.study.downsample import block_majority, reduced_shape
 from napari_sortingloss.study.ome import group_metadata
 from napari_sortingloss.study.pyramid import level_factors, level_shapes
@@ -215,6 +217,20 @@ class ReferenceWriter:
                 done += (stop - start) * shape[1] * shape[2]
                 yield done / total
             before = array
+
+
+def place_reference(study: Path, record: VolumeRecord) -> None:
+    """Bring the OME attributes of a volume's reference labels up to its record.
+
+    Raises
+    ------
+    OSError
+        If they cannot be written.
+    """
+    path = study / FOLDER / f"{record.reference}.zarr"
+    if record.reference is not None and path.is_dir():
+        attributes = _attributes(record, level_factors(record.shape))
+        write_json(path / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": attributes})
 
 
 def _name(source: VoxelSource) -> str:
