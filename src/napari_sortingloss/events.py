@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
@@ -110,11 +110,15 @@ class Snapshot(Event):
     tiles : int
         How many tiles the picture holds.
     captions : tuple of str
-        One short caption a tile, e.g. the true position.
+        One short caption a group of tiles, e.g. the true position.
     correct : tuple of bool
-        Whether the network is right about each tile.
+        Whether the network is right about each group.
     title : str
         What the row shows, e.g. ``"A_J in the order the network believes"``.
+    group : int
+        How many neighbouring tiles belong together: 1 for single slices, 2 for pairs.
+    about : str
+        A sentence that says what the captions and the signs mean; empty for the positions of single slices.
     """
 
     kind: ClassVar[str] = "snapshot"
@@ -124,6 +128,35 @@ class Snapshot(Event):
     captions: tuple[str, ...] = ()
     correct: tuple[bool, ...] = ()
     title: str = ""
+    group: int = 1
+    about: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrix(Event):
+    """A table of counts at a training step: what was true against what the network said.
+
+    Attributes
+    ----------
+    step : int
+        The training step at which it was taken.
+    counts : sequence of sequence of int
+        One row for each true class, one column for each class the network may say; how often that came together since
+        the last table of the same `split`.
+    labels : sequence of str
+        The names of the classes, in order, e.g. ``"-30°"``.
+    what : str
+        What is told apart, e.g. ``"angle"``.
+    split : {"train", "validation"}
+        On which volumes it was counted.
+    """
+
+    kind: ClassVar[str] = "matrix"
+    step: int
+    counts: Sequence[Sequence[int]]
+    labels: Sequence[str]
+    what: str = ""
+    split: Split = "train"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,6 +46,12 @@ TASKS: Mapping[str, TaskEntry] = MappingProxyType(
             task="napari_sortingloss.pretext.sorting:SortingTask",
             settings="napari_sortingloss.pretext.sorting_settings:SortingSettings",
         ),
+        "rotation": TaskEntry(
+            title="RotationLoss",
+            help="The network learns by which angle one slice was turned against another near it.",
+            task="napari_sortingloss.pretext.rotation:RotationTask",
+            settings="napari_sortingloss.pretext.rotation_settings:RotationSettings",
+        ),
     }
 )
 

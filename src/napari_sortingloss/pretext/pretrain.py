@@ -122,7 +122,7 @@ def _begin(study: Study, settings: TrainSettings) -> Iterator[Event]:
     settings = settings.replace(
         volumes=tuple(v.name for v in train),
         validate=tuple(v.name for v in validation),
-        field_of_view=common_field([*train, *validation]) if field is None else field,
+        field_of_view=common_field(settings.shown([*train, *validation])) if field is None else field,
     )
     task_class(settings.task)(settings).check([*train, *validation])
     _check_space(study, settings, train)

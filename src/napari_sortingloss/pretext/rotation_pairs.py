@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -14,8 +14,43 @@ from napari_sortingloss.slices.reader import MILLIMETRES, SliceVolume, load_slic
 
 Bytes = NDArray[np.uint8]
 
+REDRAWN = 3
+"""How often a pair that shows nothing is drawn anew."""
+
 RIM = 1.0
 """Pixels left out along the edge of the disc, where a turned square would show its straight sides."""
+
+
+def draw_pair(
+    rng: np.random.Generator, n: int, reach: float, load: Callable[[NDArray[np.intp]], Bytes]
+) -> Bytes:
+    """Draw a slice and its twin; both anywhere in the volume, not further apart than the reach.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    n : int
+        Slices of the volume along the axis, at least 1.
+    reach : float
+        The largest distance as a share of `n`; rounded to slices, at least one slice unless 0. The twin's position is
+        clipped at the ends of the volume.
+    load : callable
+        Loads slices at an array of positions.
+
+    Returns
+    -------
+    ndarray of uint8, shape (2, d, d)
+        A pair of which a slice shows a single grey value is drawn anew, `REDRAWN` times at most: black padding has
+        nothing to teach. Noise without specimen is kept, so that the network learns to be unsure of it.
+    """
+    farthest = max(1, round(reach * n)) if reach > 0 else 0
+    for _ in range(1 + REDRAWN):
+        first = int(rng.integers(n))
+        twin = first + int(rng.integers(-farthest, farthest + 1))
+        squares = load(np.array([first, min(max(twin, 0), n - 1)]))
+        if all(square.min() != square.max() for square in squares):
+            break
+    return squares
 
 
 def disc_diameter(slices: SliceVolume, size: int, field: float = 0.0) -> int:

@@ -26,6 +26,7 @@ class RotationSettings(TrainSettings):
     """How pairs of slices are drawn and turned (Zharov et al., Localization)."""
 
     task: ClassVar[str] = "rotation"
+    repeats: ClassVar[bool] = True
 
     pairs: Annotated[
         int,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,18 +12,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_sortingloss.events import Notice
-from napari_sortingloss.networks.encoders import build_encoder
 from napari_sortingloss.pretext.batch_figures import batch_figures
 from napari_sortingloss.pretext.displacement import average_ranks, foreground_slices
 from napari_sortingloss.pretext.order import check_slices
 from napari_sortingloss.pretext.pose import in_pose, random_pose
 from napari_sortingloss.pretext.ranking import ranking_loss
 from napari_sortingloss.pretext.reversed_volumes import REVERSED, ReversedVolumes, Verdict
-from napari_sortingloss.pretext.scoring import SortingNetwork, order_figures, sample_positions
+from napari_sortingloss.pretext.scoring import build_network, order_figures, sample_positions
 from napari_sortingloss.pretext.sorting_settings import SortingSettings
 from napari_sortingloss.slices.augment import Augmenter
 from napari_sortingloss.slices.drawing import draw_positions
 from napari_sortingloss.slices.reader import load_slices
+from napari_sortingloss.training.rates import rate_factor
 from napari_sortingloss.training.task import (
     Batch,
     DeviceBatch,
@@ -36,9 +35,6 @@ from napari_sortingloss.training.task import (
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Volume
-
-WARM_UP = 50
-"""Steps over which the learning rate rises at first (a tenth of a shorter run)."""
 
 VALIDATION_SLICES = 64
 """How many slices of a validation volume are scored (four batches' worth where a batch is larger than 16)."""
@@ -105,7 +101,7 @@ class SortingTask(PretextTask[SortingSettings]):
 
     def build(self) -> nn.Module:
         """Build encoder, global average pooling and the linear number."""
-        return SortingNetwork(build_encoder(self.settings.encoder, dropout=self.settings.dropout))
+        return build_network(self.settings)
 
     def loss(self, network: nn.Module, batch: DeviceBatch) -> StepOutput:
         """Score the slices and compare the scores within each volume."""
@@ -255,27 +251,6 @@ class SortingTask(PretextTask[SortingSettings]):
             drawn = draw_positions(rng, len(places), self.settings.slices, self.settings.weighting)
             losses.append(float(self._ranking(scores[drawn], places[drawn], None)))
         return float(np.mean(losses))
-
-
-def rate_factor(step: int, steps: int) -> float:
-    """Return the share of the learning rate that a step uses: up along a line, then down along half a cosine.
-
-    Parameters
-    ----------
-    step : int
-        The step, from 0.
-    steps : int
-        Of the whole run.
-
-    Returns
-    -------
-    float
-        From 0 to 1.
-    """
-    warm_up = min(WARM_UP, steps // 10)
-    if step < warm_up:
-        return (step + 1) / (warm_up + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
 
 
 def _batch(

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 import albumentations as A
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,12 +29,15 @@ NOISE_VARIANCE = (20.0, 50.0)
 """Variance of the noise in grey levels squared."""
 
 
-def recipe(level: AugmentLevel) -> tuple[Group, ...]:
+def recipe(level: AugmentLevel, *, upright: bool = False) -> tuple[Group, ...]:
     """Return the groups of functions of a level.
 
     Parameters
     ----------
     level : {"none", "normal", "tough"}
+    upright : bool
+        Whether slices keep their angle, for tasks that ask for it: nothing turns them, and what moves in from
+        outside mirrors the slice instead of being black, so that no straight edge tells the angle.
 
     Returns
     -------
@@ -80,6 +84,8 @@ def recipe(level: AugmentLevel) -> tuple[Group, ...]:
         "keep_ratio": True,
         "fill": 0,
     }
+    if upright:
+        affine |= {"rotate": 0.0, "border_mode": cv2.BORDER_REFLECT_101}
     low, high = NOISE_VARIANCE
     return (
         (0.5, [("Blur", blur), ("MedianBlur", blur), ("MotionBlur", blur)]),
@@ -126,6 +132,8 @@ class Augmenter:
     ----------
     level : {"none", "normal", "tough"}
         How strongly; see `recipe`.
+    upright : bool
+        Whether slices keep their angle; see `recipe`.
 
     Raises
     ------
@@ -137,9 +145,10 @@ class Augmenter:
     One augmenter serves any number of threads: each gets its own copy of the pipeline, which holds random state.
     """
 
-    def __init__(self, level: AugmentLevel) -> None:
+    def __init__(self, level: AugmentLevel, *, upright: bool = False) -> None:
         self.level = level
-        self._pipeline = build_pipeline(groups) if (groups := recipe(level)) else None
+        groups = recipe(level, upright=upright)
+        self._pipeline = build_pipeline(groups) if groups else None
         self._of_thread = threading.local()
 
     def __call__(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -147,7 +147,9 @@ def estimate(settings: TrainSettings, volumes: Sequence[Volume] = ()) -> Estimat
     device = pick_device(settings)
     info = encoder_info(settings.encoder)
     most = max((volume.n_slices for volume in volumes), default=settings.slices_per_step())
-    slices = min(settings.slices_per_step(), max(1, len(volumes)) * most)
+    slices = settings.slices_per_step()
+    if not settings.repeats:
+        slices = min(slices, max(1, len(volumes)) * most)
     half = 0.5 if uses_bfloat16(settings, device.kind) else 1.0
     activations = slices * info.activations_mib(settings.size) * half
     processes = settings.devices if device.kind == "cpu" else 1

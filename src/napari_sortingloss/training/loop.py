@@ -9,7 +9,7 @@ from enum import IntFlag
 from typing import TYPE_CHECKING, Any
 
 from napari_sortingloss.errors import BadSetting, UserError
-from napari_sortingloss.events import Event, Notice, Progress, Result, State
+from napari_sortingloss.events import Event, Notice, Progress, Result, Split, State
 from napari_sortingloss.training import checkpoints, failures
 from napari_sortingloss.training.curves import main_curve
 from napari_sortingloss.training.devices import pick_device
@@ -337,7 +337,8 @@ class _Fit:
         """Report, measure and save after a step, where it is time."""
         settings = self.settings
         last = self.step == settings.steps
-        measure = bool(self.validation) and (last or self.step % settings.validate_every == 0)
+        measuring_step = last or self.step % settings.validate_every == 0
+        measure = bool(self.validation) and measuring_step
         save = self.step % settings.checkpoint_every == 0 or bool(order & _Order.SAVE) or last
         if order & _Order.REPORT or measure or save:
             self.whole = False  # until it is known that the loss is a number
@@ -352,6 +353,8 @@ class _Fit:
             best = self.keeper.is_better(self.report.measured)
         elif save and not self.validation:
             best = self.keeper.is_better(self.report.since_save())
+        if measuring_step:
+            yield from self._tables()
         if save or best:
             yield from self._save(best=best)
 
@@ -371,6 +374,13 @@ class _Fit:
         parts = [part for parts in self.world.gather(mine) for part in parts]
         yield self.report.validation(self.step, parts)
         self.report.clock.start()
+
+    def _tables(self) -> Iterator[Event]:
+        """Report what a task that classifies has taken for what."""
+        splits: tuple[Split, ...] = ("train", "validation")
+        for split in splits:
+            parts = self.world.gather(self.task.take_matrix(split))
+            yield from self.report.matrix(self.step, split, parts)
 
     def _save(self, *, best: bool = False) -> Iterator[Event]:
         if self.step == self.keeper.saved and not best:

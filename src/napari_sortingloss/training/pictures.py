@@ -40,7 +40,8 @@ def save_snapshot(folder: Path, step: int, data: SnapshotData) -> Snapshot:
     OutOfSpace, UserError
         If the disk is full or cannot be written to.
     """
-    chosen = _thinned(len(data.tiles))
+    groups = _thinned(len(data.tiles) // data.group, MOST // data.group)
+    chosen = [group * data.group + i for group in groups for i in range(data.group)]
     row = np.concatenate(
         [cv2.resize(data.tiles[i], (TILE, TILE), interpolation=cv2.INTER_AREA) for i in chosen], axis=1
     )
@@ -55,9 +56,11 @@ def save_snapshot(folder: Path, step: int, data: SnapshotData) -> Snapshot:
         step=step,
         picture=name,
         tiles=len(chosen),
-        captions=tuple(data.captions[i] for i in chosen) if data.captions else (),
-        correct=tuple(bool(data.correct[i]) for i in chosen) if data.correct else (),
+        captions=tuple(data.captions[i] for i in groups) if data.captions else (),
+        correct=tuple(bool(data.correct[i]) for i in groups) if data.correct else (),
         title=data.title,
+        group=data.group,
+        about=data.about,
     )
 
 
@@ -70,7 +73,7 @@ def remove_pictures_after(folder: Path, step: int) -> None:
                 picture.unlink()
 
 
-def _thinned(count: int) -> list[int]:
-    if count <= MOST:
+def _thinned(count: int, most: int) -> list[int]:
+    if count <= most:
         return list(range(count))
-    return [round(i) for i in np.linspace(0, count - 1, MOST)]
+    return [round(i) for i in np.linspace(0, count - 1, most)]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from torch import Tensor
 
-from napari_sortingloss.events import Event, Metrics, Progress, Snapshot, State, StateChanged
+from napari_sortingloss.events import Event, Matrix, Metrics, Progress, Snapshot, Split, State, StateChanged
 from napari_sortingloss.training import failures
 from napari_sortingloss.training.meters import Averages, Clock, Every, Recent, Sums, means, merge
 from napari_sortingloss.training.pictures import save_snapshot
-from napari_sortingloss.training.task import StepOutput
+from napari_sortingloss.training.task import MatrixData, StepOutput
 from napari_sortingloss.training.world import World
 
 if TYPE_CHECKING:
@@ -112,6 +113,21 @@ class Reporter:
         """Report the figures of a validation, the mean over its volumes."""
         self.measured = means(merge(parts))
         return self.tell(Metrics(step=step, values=self.measured, split="validation"))
+
+    def matrix(self, step: int, split: Split, parts: Sequence[MatrixData | None]) -> Iterator[Matrix]:
+        """Report a table of counts, added up over all processes, if there is one."""
+        counted = [part for part in parts if part is not None]
+        if counted:
+            total = np.sum([part.counts for part in counted], axis=0)
+            event = Matrix(
+                step=step,
+                counts=tuple(tuple(row) for row in total.astype(int).tolist()),
+                labels=counted[0].labels,
+                what=counted[0].what,
+                split=split,
+            )
+            self.tell(event)
+            yield event
 
     def since_save(self) -> dict[str, float]:
         """Return the figures of training since the last time this was asked."""

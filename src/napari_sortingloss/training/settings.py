@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from napari_sortingloss.settings import Setting, Settings
 from napari_sortingloss.training.curves import Curve
+
+if TYPE_CHECKING:
+    from napari_sortingloss.slices.reader import SliceVolume
+    from napari_sortingloss.study import Volume
 
 
 @dataclass(frozen=True)
@@ -18,6 +23,8 @@ class TrainSettings(Settings):
     """
 
     task: ClassVar[str] = ""
+    repeats: ClassVar[bool] = False
+    """Whether a step may show a slice more than once, so that few slices do not make it smaller."""
 
     encoder: Annotated[
         Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"],
@@ -184,6 +191,10 @@ class TrainSettings(Settings):
             For the base class the loss alone.
         """
         return (Curve("loss", "loss", main=True),)
+
+    def shown(self, volumes: Sequence[Volume]) -> list[SliceVolume]:
+        """Return the slices of volumes that the network sees, of which one scale is to be found for all."""
+        return list(volumes)
 
     def slices_per_step(self) -> int:
         """Return how many slices the network sees in a step: the measure of memory and time."""

@@ -49,7 +49,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from napari_sortingloss.events import Notice
+from napari_sortingloss.events import Notice, Split
 from napari_sortingloss.training.curves import Curve
 from napari_sortingloss.training.settings import TrainSettings
 
@@ -59,7 +59,16 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=TrainSettings)
 
-__all__ = ["Batch", "Curve", "DeviceBatch", "Evaluation", "PretextTask", "SnapshotData", "StepOutput"]
+__all__ = [
+    "Batch",
+    "Curve",
+    "DeviceBatch",
+    "Evaluation",
+    "MatrixData",
+    "PretextTask",
+    "SnapshotData",
+    "StepOutput",
+]
 
 
 @dataclass(frozen=True)
@@ -110,17 +119,41 @@ class SnapshotData:
     tiles : ndarray
         uint8, (k, h, w) grey or (k, h, w, 3) RGB, in the order to show.
     captions : tuple of str
-        One short caption a tile, or none.
+        One short caption a group of tiles, or none.
     correct : tuple of bool
-        Whether the network is right about each tile, or none.
+        Whether the network is right about each group, or none.
     title : str
         What the row shows.
+    group : int
+        How many neighbouring tiles belong together; 2 for pairs.
+    about : str
+        What captions and signs mean, in a sentence.
     """
 
     tiles: np.ndarray
     captions: tuple[str, ...] = ()
     correct: tuple[bool, ...] = ()
     title: str = ""
+    group: int = 1
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class MatrixData:
+    """A table of counts: what was true (rows) against what the network said (columns).
+
+    Attributes
+    ----------
+    counts : ndarray of int, shape (k, k)
+    labels : tuple of str
+        The names of the k classes.
+    what : str
+        What is told apart, e.g. ``"angle"``.
+    """
+
+    counts: np.ndarray
+    labels: tuple[str, ...]
+    what: str = ""
 
 
 @dataclass(frozen=True)
@@ -279,6 +312,19 @@ class PretextTask(ABC, Generic[S]):
                 counts[key] = counts.get(key, 0) + 1
             yield
         return {key: total / counts[key] for key, total in sums.items()}
+
+    def take_matrix(self, split: Split) -> MatrixData | None:
+        """Return what this process has counted on the volumes of a split since the last time, and start anew.
+
+        For tasks that classify; asked after every `validate_every` steps and after the last, in every process, whose
+        counts are then added up. The counts of training belong into `state_dict`.
+
+        Returns
+        -------
+        MatrixData or None
+            ``None`` for a task without classes, or if nothing was counted.
+        """
+        return None
 
     def input_spec(self, volumes: Sequence[Volume]) -> InputSpec:
         """Say what input the encoder expects; stored with its weights."""
