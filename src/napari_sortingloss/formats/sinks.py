@@ -38,9 +38,16 @@ class Sink(ABC):
     compressed = False
 
     def __init__(
-        self, target: Path, name: str, shape: tuple[int, int, int], dtype: np.dtype[Any], geometry: Geometry
+        self,
+        target: Path,
+        name: str,
+        shape: tuple[int, int, int],
+        dtype: np.dtype[Any],
+        geometry: Geometry,
+        origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
     ) -> None:
         self.target, self.name, self.shape, self.dtype, self.geometry = target, name, shape, dtype, geometry
+        self.origin = origin
         self._begin()
 
     @abstractmethod
@@ -83,7 +90,25 @@ class TiffSink(Sink):
             f'<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="{_OME_TYPES[self.dtype.name]}" '
             f'SizeX="{x}" SizeY="{y}" SizeZ="{z}" SizeC="1" SizeT="1"{sizes}>'
             '<Channel ID="Channel:0:0" SamplesPerPixel="1"/>'
-            f'<TiffData IFD="0" PlaneCount="{z}"/></Pixels></Image></OME>'
+            f'<TiffData IFD="0" PlaneCount="{z}"/>{self._planes()}</Pixels></Image></OME>'
+        )
+
+    def _planes(self) -> str:
+        """Say where each slice lies; nothing where the first voxel lies at 0, as a reader takes it."""
+        if not any(self.origin):
+            return ""
+        sizes, place = self.geometry.voxel_size or (1.0, 1.0, 1.0), self.origin
+        unit = _OME_UNITS.get(self.geometry.unit, "pixel")
+        if unit == "pixel":
+            place = (place[0] / sizes[0], place[1] / sizes[1], place[2] / sizes[2])
+            sizes = (1.0, 1.0, 1.0)
+        across = (
+            f'PositionX="{place[2]!r}" PositionXUnit="{unit}" PositionY="{place[1]!r}" PositionYUnit="{unit}"'
+        )
+        return "".join(
+            f'<Plane TheZ="{z}" TheC="0" TheT="0" {across} '
+            f'PositionZ="{place[0] + z * sizes[0]!r}" PositionZUnit="{unit}"/>'
+            for z in range(self.shape[0])
         )
 
     def write(self, slab: np.ndarray) -> None:
@@ -114,12 +139,15 @@ class NiftiSink(Sink):
         z, y, x = self.shape
         header: Any = (Nifti2Header if max(self.shape) > 32767 else Nifti1Header)()
         sizes, unit = self.geometry.voxel_size or (1.0, 1.0, 1.0), self.geometry.unit
+        place = self.origin
         if unit == "nm":
             sizes, unit = (sizes[0] / 1000, sizes[1] / 1000, sizes[2] / 1000), "um"
+            place = (place[0] / 1000, place[1] / 1000, place[2] / 1000)
         header.set_data_dtype(self.dtype)
         header.set_data_shape((x, y, z))
         header.set_xyzt_units({"um": "micron", "mm": "mm"}.get(unit, "unknown"))
         affine = np.diag([-sizes[2], -sizes[1], sizes[0], 1.0])
+        affine[:3, 3] = [-place[2], -place[1], place[0]]
         header.set_sform(affine, code=1)
         header.set_qform(affine, code=1)
         header.set_slope_inter(1, 0)
@@ -160,11 +188,15 @@ class ZarrSink(Sink):
 
         unit = _ZARR_UNITS.get(self.geometry.unit)
         axes = [{"name": n, "type": "space", **({"unit": unit} if unit else {})} for n in "zyx"]
-        scale = list(self.geometry.voxel_size or (1.0, 1.0, 1.0))
+        transforms: list[dict[str, Any]] = [
+            {"type": "scale", "scale": list(self.geometry.voxel_size or (1.0, 1.0, 1.0))}
+        ]
+        if any(self.origin):
+            transforms.append({"type": "translation", "translation": list(self.origin)})
         multiscale = {
             "name": self.name,
             "axes": axes,
-            "datasets": [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}],
+            "datasets": [{"path": "0", "coordinateTransformations": transforms}],
         }
         group = zarr.create_group(
             self.target, zarr_format=3, attributes={"ome": {"version": "0.5", "multiscales": [multiscale]}}

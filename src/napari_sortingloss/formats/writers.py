@@ -49,6 +49,7 @@ def write_volume(
     unit: str,
     *,
     overwrite: bool = False,
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Iterator[int]:
     """Write a volume slab by slab; the file appears under its name only when it is complete.
 
@@ -68,6 +69,9 @@ def write_volume(
         ``"nm"``, ``"um"``, ``"mm"`` or ``""``.
     overwrite : bool
         Replace what is there.
+    origin : tuple of float
+        Where the centre of the first voxel lies, along (z, y, x) in `unit` (in voxels where their size is not known):
+        the translation of an OME-Zarr, the affine of a NIfTI, the plane positions of an OME-TIFF.
 
     Returns
     -------
@@ -103,7 +107,18 @@ def write_volume(
                 f"the disk has too little space for {needed / 1e9:.1f} GB",
                 "free some space or choose another disk",
             )
-    return _write(path, what, sink, shape, kind, slabs, geometry(voxel_size, unit))
+    size = geometry(voxel_size, unit)
+    return _write(path, what, sink, shape, kind, slabs, size, _converted(origin, voxel_size, size))
+
+
+def _converted(
+    origin: tuple[float, float, float], before: tuple[float, float, float] | None, size: Geometry
+) -> tuple[float, float, float]:
+    """Return the origin in the unit that the geometry was brought to."""
+    if before is None or size.voxel_size is None:
+        return origin
+    z, y, x = (o * (a / b) for o, a, b in zip(origin, size.voxel_size, before, strict=True))
+    return z, y, x
 
 
 def _check_target(path: Path, what: str, sink: type[Sink], overwrite: bool) -> None:
@@ -125,13 +140,14 @@ def _write(
     dtype: np.dtype[Any],
     slabs: Iterable[np.ndarray],
     size: Geometry,
+    origin: tuple[float, float, float],
 ) -> Iterator[int]:
     part = path.with_name(f".{path.name}.part-{uuid.uuid4().hex[:8]}")
     sink: Sink | None = None
     done = 0
     try:
         with readable_os_errors(what):
-            sink = kind(part, stem_of(path), shape, dtype, size)
+            sink = kind(part, stem_of(path), shape, dtype, size, origin)
         for slab in slabs:
             if done + len(slab) > shape[0] or slab.shape[1:] != shape[1:]:
                 raise ValueError(f"a slab of shape {slab.shape} after {done} slices does not fit {shape}")

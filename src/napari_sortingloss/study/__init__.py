@@ -2,6 +2,7 @@
 
 from napari_sortingloss.errors import StudyError
 from napari_sortingloss.study.add_settings import AddSettings
+from napari_sortingloss.study.crop_settings import CropSettings
 from napari_sortingloss.study.export import ExportSettings
 from napari_sortingloss.study.folder import Study
 from napari_sortingloss.study.lazy import LazyArray
@@ -17,6 +18,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "AddSettings",
     "Axis",
+    "CropSettings",
     "Direction",
     "EventLog",
     "ExportSettings",

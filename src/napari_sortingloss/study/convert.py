@@ -69,12 +69,17 @@ def needed_bytes(source: VoxelSource, factor: int, wish: Percentiles | Values, l
         Whether reference labels are written beside the volume.
     """
     shape = reduced_shape(source.shape, factor)
-    voxels = sum(int(np.prod(level, dtype=np.int64)) for level in level_shapes(shape))
-    total = voxels + voxels // 16 + _MARGIN  # blocks are padded by up to a few percent
+    total = stored_bytes(shape, labels) + _MARGIN
     spooled = Spool.nbytes(shape, np.dtype(np.float32) if factor > 1 else source.dtype)
     if isinstance(wish, Percentiles) and measured_in_one_reading(source) and spooled > SPOOL_BYTES:
         total += spooled
-    return total + (voxels // 8 if labels else 0)
+    return total
+
+
+def stored_bytes(shape: tuple[int, int, int], labels: bool) -> int:
+    """Estimate the disk space of a volume with its pyramid, and of compressed reference labels beside it."""
+    voxels = sum(int(np.prod(level, dtype=np.int64)) for level in level_shapes(shape))
+    return voxels + voxels // 16 + (voxels // 8 if labels else 0)  # blocks are padded by up to a few percent
 
 
 def check_space(study: Study, what: str, needed: int) -> None:

@@ -45,9 +45,10 @@ class VolumeRecord:
     direction : {"+", "-"}
         Whether slices are counted along the array (``+``) or against it.
     offset : tuple of int
-        (z, y, x) of the first voxel within `parent`, in the parent's voxels.
+        (z, y, x) of the first voxel within the original, the volume at the head of the line of parents; so a crop of
+        a crop adds up. Not changed when a parent is removed.
     parent : str or None
-        The volume it was cut from.
+        The volume of the study that it was cut from, or, where that was removed, the one that was cut from.
     source : dict
         Where it came from: path, format, dtype, shape, metadata. Provenance only; nothing is read from it again.
     window : tuple of float

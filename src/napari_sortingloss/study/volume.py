@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_sortingloss.errors import BadSetting, StudyError, UserError
 from napari_sortingloss.study.atomic import read_json
+from napari_sortingloss.study.boxes import Box
 from napari_sortingloss.study.lazy import LazyArray
 from napari_sortingloss.study.level import Level, damaged
 from napari_sortingloss.study.ome import PROVENANCE, level_transforms
@@ -189,7 +190,23 @@ class Volume:
                 f"there is no slab from {start} to {stop}",
                 f"choose slices from 0 to {z}",
             )
-        return self._group[1][0].box((start, 0, 0), (stop, y, x))
+        return self.read_box(((start, stop), (0, y), (0, x)))
+
+    def read_box(self, box: Box) -> Bytes:
+        """Read the voxels of a box, as stored.
+
+        Parameters
+        ----------
+        box : Box
+            Half-open intervals along (z, y, x), inside the volume.
+
+        Raises
+        ------
+        StudyError
+            If the volume is missing or damaged.
+        """
+        (z0, z1), (y0, y1), (x0, x1) = box
+        return self._group[1][0].box((z0, y0, x0), (z1, y1, x1))
 
     @property
     def provenance(self) -> dict[str, Any]:
