@@ -24,7 +24,9 @@ napari-sortingloss add my-study scans/*.nii.gz --axis z --window p1:p99.95
 napari-sortingloss list my-study
 napari-sortingloss pretrain my-study --steps 1000 --validate fish_05 fish_06
 napari-sortingloss order my-study --run sorting-261121-093000
-napari-sortingloss export my-study fish_01 --to fish_01.ome.tif
+napari-sortingloss localize my-study --run sorting-261121-093000
+napari-sortingloss crop my-study 'fish_*' --margin 4
+napari-sortingloss export my-study fish_01 --what crop --to fish_01.ome.tif
 ```
 
 - Progress and notices go to standard error, the result to standard output.
@@ -41,7 +43,7 @@ napari-sortingloss export my-study fish_01 --to fish_01.ome.tif
 def page() -> str:
     """Return the page."""
     parts = [INTRODUCTION]
-    for name in ("new", "add", "list", "pretrain", "order", "export", "demo"):
+    for name in ("new", "add", "list", "pretrain", "order", "localize", "crop", "export", "demo"):
         parts.append(f"## {name}\n\n```text\n{help_of(name)}```\n\n")
     return "".join(parts).rstrip() + "\n"
 

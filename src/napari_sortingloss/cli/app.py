@@ -52,9 +52,11 @@ def build(arguments: Sequence[str] = ()) -> App:
     """
     from napari_sortingloss.cli import commands
     from napari_sortingloss.cli.demo import DemoSettings
+    from napari_sortingloss.localize import LocalizeSettings
     from napari_sortingloss.pretext import TASKS, settings_for
     from napari_sortingloss.pretext.order import OrderSettings
     from napari_sortingloss.study.add_settings import AddSettings
+    from napari_sortingloss.study.crop_settings import CropSettings
     from napari_sortingloss.study.export import ExportSettings
 
     task = task_in(arguments)
@@ -96,9 +98,26 @@ def build(arguments: Sequence[str] = ()) -> App:
             [STUDY, *options_of(OrderSettings)],
         ),
         (
+            commands.localize,
+            "localize",
+            "Find the specimen in each volume, without labels: uncertainty, region, hull and box.",
+            [STUDY, *options_of(LocalizeSettings)],
+        ),
+        (
+            commands.crop,
+            "crop",
+            "Cut volumes to the boxes of their specimens: new volumes that remember where they were cut from.",
+            [
+                STUDY,
+                positional("volumes", str, "The volumes to cut, by name or pattern.", many=True),
+                *options_of(CropSettings, without=("volumes",)),
+            ],
+        ),
+        (
             commands.export,
             "export",
-            "Write a volume to a file; the suffix chooses the format (.tif, .ome.tif, .nii, .nii.gz, .ome.zarr).",
+            "Write a volume, the part in its box or its uncertainty to a file; the suffix chooses the format "
+            "(.tif, .ome.tif, .nii, .nii.gz, .ome.zarr).",
             [STUDY, positional("volume", str, "The volume's name."), *options_of(ExportSettings)],
         ),
     ):  # fmt: skip

@@ -14,6 +14,7 @@ from napari_sortingloss.pretext.order import OrderSettings
 from napari_sortingloss.pretext.order import order as order_job
 from napari_sortingloss.study import Study
 from napari_sortingloss.study.add_settings import AddSettings
+from napari_sortingloss.study.crop_settings import CropSettings
 from napari_sortingloss.study.export import ExportSettings
 
 
@@ -71,8 +72,27 @@ def order(study: Path, /, *, json: bool = False, **values: Any) -> int:
     return DONE
 
 
+def localize(study: Path, /, *, json: bool = False, **values: Any) -> int:
+    """Find the specimens; bad input if any volume could not be localised."""
+    from napari_sortingloss.localize import LocalizeSettings
+    from napari_sortingloss.localize.job import localize as job
+
+    settings = LocalizeSettings(**_lists(values))
+    result = drive(job(Study.open(study), settings), as_json=json, summary=summaries.localize)
+    return BAD_INPUT if result.get("failed") else DONE
+
+
+def crop(study: Path, /, *volumes: str, json: bool = False, **values: Any) -> int:
+    """Cut volumes to their boxes; bad input if any could not be cut."""
+    from napari_sortingloss.study.crop import crop as job
+
+    settings = CropSettings(**_lists(values), volumes=volumes)
+    result = drive(job(Study.open(study), settings), as_json=json, summary=summaries.crop)
+    return BAD_INPUT if result.get("failed") else DONE
+
+
 def export(study: Path, volume: str, /, *, json: bool = False, **values: Any) -> int:
-    """Write a volume to a file."""
+    """Write a volume, or a part or a map of it, to a file."""
     from napari_sortingloss.study.export import export as job
 
     settings = ExportSettings(**_lists(values), volume=volume)

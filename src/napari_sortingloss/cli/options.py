@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
@@ -49,9 +49,17 @@ def option(name: str, kind: Any, default: Any, help: str) -> inspect.Parameter:
     )
 
 
-def options_of(settings: type[Settings]) -> list[inspect.Parameter]:
-    """Describe one option for each field of `settings` that is no positional argument of its command."""
-    return [_option(field) for field in settings.fields() if field.name not in POSITIONAL]
+def options_of(settings: type[Settings], *, without: Sequence[str] = ()) -> list[inspect.Parameter]:
+    """Describe one option for each field of `settings` that is no positional argument of its command.
+
+    Parameters
+    ----------
+    settings : type
+    without : sequence of str
+        Fields beyond `POSITIONAL` that this command asks for by their place.
+    """
+    left_out = (*POSITIONAL, *without)
+    return [_option(field) for field in settings.fields() if field.name not in left_out]
 
 
 def command(

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from napari_sortingloss.cli.console import time_text
+from napari_sortingloss.study.boxes import NO_BOX
+from napari_sortingloss.study.convert import bytes_text
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study
@@ -68,6 +70,9 @@ def contents(study: Study) -> dict[str, Any]:
                 "axis": record.axis,
                 "direction": record.direction,
                 "reference": record.reference is not None,
+                "parent": record.parent,
+                "offset": list(record.offset),
+                "localization": _localization(study, record.name),
             }
             for record in study.volumes.values()
         ],
@@ -85,6 +90,26 @@ def contents(study: Study) -> dict[str, Any]:
     }
 
 
+def _localization(study: Study, volume: str) -> dict[str, Any] | None:
+    """Return where the specimen of a volume is; what is wrong in ``problem`` where that cannot be read."""
+    from napari_sortingloss.errors import UserError
+    from napari_sortingloss.study.localizations import read_localization
+
+    try:
+        found = read_localization(study, volume)
+    except UserError as error:
+        return {"problem": str(error)}
+    if found is None:
+        return None
+    return {
+        "run": found.run,
+        "status": found.status,
+        "box": [list(span) for span in found.box],
+        "removed_fraction": found.removed_fraction,
+        "adjusted": found.adjusted,
+    }
+
+
 def listing(result: Result) -> str:
     """Summarise ``list``."""
     volumes = []
@@ -97,17 +122,42 @@ def listing(result: Result) -> str:
                 size,
                 volume["axis"] + volume["direction"],
                 "yes" if volume["reference"] else "no",
+                _said_of_box(volume["localization"]),
+                _cut_from(volume),
             ]
         )
     if not volumes:
         text = f"{result['study']} is empty. Next: napari-sortingloss add {result['study']} FILES"
     else:
-        text = table(volumes, ["volume", "voxels (z, y, x)", "voxel size", "axis", "reference"])
+        head = ["volume", "voxels (z, y, x)", "voxel size", "axis", "reference", "box", "cut from"]
+        text = table(*_without_empty_columns(volumes, head))
     runs = [
         [run["run"], run["state"], f"{run['step']} of {run['steps']}", _displacement(run)]
         for run in result["runs"]
     ]
     return text + ("\n\n" + table(runs, ["run", "state", "step", "mean displacement"]) if runs else "")
+
+
+def _said_of_box(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    if "problem" in found:
+        return "damaged"
+    if found["box"] == [list(span) for span in NO_BOX]:
+        return "nothing found"
+    return f"{found['status']}{', adjusted' * found['adjusted']} (removes {found['removed_fraction']:.0%})"
+
+
+def _cut_from(volume: Mapping[str, Any]) -> str:
+    at = ", ".join(str(o) for o in volume["offset"])
+    if volume["parent"]:
+        return f"{volume['parent']} (lies at {at})"
+    return f"a removed volume (lies at {at})" if any(volume["offset"]) else ""
+
+
+def _without_empty_columns(rows: list[list[str]], head: list[str]) -> tuple[list[list[str]], list[str]]:
+    kept = [i for i in range(len(head)) if any(row[i] for row in rows)]
+    return [[row[i] for i in kept] for row in rows], [head[i] for i in kept]
 
 
 def pretrain(result: Result) -> str:
@@ -138,9 +188,64 @@ def order(result: Result) -> str:
     return table(rows, ["volume", "mean displacement (slices)", "random", "Spearman", ""])
 
 
+def localize(result: Result) -> str:
+    """Summarise ``localize``."""
+    rows = []
+    for volume in result["volumes"]:
+        empty = volume["box"] == [list(span) for span in NO_BOX]
+        rows.append(
+            [
+                volume["name"],
+                "none" if empty else box_text(volume["box"]),
+                "" if empty else f"{1 - volume['removed_fraction']:.1%}",
+                "" if empty else f"{volume['removed_fraction']:.1%}",
+                time_text(volume["seconds"]),
+                "nothing found" if empty else "see the warning" if volume.get("warnings") else "",
+            ]
+        )
+    text = table(rows, ["volume", "box (z, y, x)", "kept", "removed", "took", ""])
+    doubtful = sum(1 for row in rows if row[-1])
+    if doubtful:
+        text += (
+            f"\n{doubtful} of {len(rows)} should be looked at in napari (Plugins > SortingLoss > Localize)."
+        )
+    failed = result.get("failed", ())
+    text += f"\n{len(failed)} could not be localised." if failed else ""
+    found = [row[0] for row in rows if row[1] != "none"]
+    if found:
+        names = " ".join(found) if len(found) <= 6 else "'*'"
+        text += f"\nNext: napari-sortingloss crop STUDY {names}"
+    return text
+
+
+def crop(result: Result) -> str:
+    """Summarise ``crop``."""
+    rows = [
+        [
+            volume["name"],
+            volume["parent"],
+            " x ".join(str(n) for n in volume["shape"]),
+            ", ".join(str(n) for n in volume["offset"]),
+            f"{volume['removed_fraction']:.1%}",
+            bytes_text(volume["bytes"]),
+            time_text(volume["seconds"]),
+        ]
+        for volume in result["volumes"]
+    ]
+    text = table(rows, ["volume", "cut from", "voxels (z, y, x)", "lies at", "removed", "on disk", "took"])
+    failed = result.get("failed", ())
+    return text + (f"\n{len(failed)} could not be cropped." if failed else "")
+
+
+def box_text(box: Any) -> str:
+    """Say a box as half-open intervals of voxels."""
+    return ", ".join(f"{low}:{high}" for low, high in box)
+
+
 def export(result: Result) -> str:
     """Summarise ``export``."""
-    return f"Wrote {result['path']}"
+    box = result.get("box")
+    return f"Wrote {result['path']}" + (f", the voxels {box_text(box)} of {result['volume']}" if box else "")
 
 
 def demo(result: Result) -> str:

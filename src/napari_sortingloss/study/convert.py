@@ -94,7 +94,7 @@ def check_space(study: Study, what: str, needed: int) -> None:
     if free < needed:
         raise OutOfSpace(
             what,
-            f"it needs about {_size(needed)} on the study's disk and {_size(free)} are free",
+            f"it needs about {bytes_text(needed)} on the study's disk and {bytes_text(free)} are free",
             "free some space or put the study on another disk",
         )
 
@@ -225,7 +225,8 @@ def _voxels(count: int) -> str:
     return "1 voxel is" if count == 1 else f"{count:,} voxels are"
 
 
-def _size(size: float) -> str:
+def bytes_text(size: float) -> str:
+    """Say a number of bytes as a person would: ``"16.8 MB"``."""
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1000:
             return f"{size:.3g} {unit}"

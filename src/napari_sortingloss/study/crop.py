@@ -17,7 +17,12 @@ from napari_sortingloss.events import Event, Notice, Progress, Result
 from napari_sortingloss.study.boxes import Box, Shape, grown, share_of, shifted, size_of, whole
 from napari_sortingloss.study.convert import check_space, stored_bytes
 from napari_sortingloss.study.crop_settings import CropSettings
-from napari_sortingloss.study.localizations import Localization, find_localization, localization_path
+from napari_sortingloss.study.localizations import (
+    Localization,
+    NoBox,
+    find_localization,
+    localization_path,
+)
 from napari_sortingloss.study.lock import Ownership
 from napari_sortingloss.study.references import FOLDER as REFERENCES
 from napari_sortingloss.study.references import ReferenceWriter
@@ -111,7 +116,8 @@ def crop(study: Study, settings: CropSettings) -> Iterator[Event]:
     UserError
         If no volume is named, one is unknown, the disk cannot hold the new ones, or none at all could be cut (then the
         first one's error). A volume that fails among others, for instance because it has not been localised, is
-        reported by a `Notice` and in ``failed`` only.
+        reported by a `Notice` and in ``failed`` only. Volumes that a pattern brought in and that have no box, or a
+        skipped one, are left out with a `Notice`.
     """
     if not settings.volumes:
         raise BadInput("Cannot crop", "no volume was named", "name at least one volume")
@@ -126,7 +132,11 @@ def crop(study: Study, settings: CropSettings) -> Iterator[Event]:
         except UserError as error:
             if len(volumes) == 1:
                 raise
-            yield tally.fail(volume.name, error)
+            if isinstance(error, NoBox) and volume.name not in settings.volumes:
+                tally.errors.append(error)
+                yield Notice(message=f"{volume.name} is left out: {error.why}.")
+            else:
+                yield tally.fail(volume.name, error)
             continue
         if box == whole(volume.shape):
             yield Notice(message=f"{volume.name}: the box is the whole volume, so that nothing is cut off.")
@@ -161,19 +171,21 @@ def box_to_cut(
 
     Raises
     ------
-    StudyError
+    NoBox
         If the volume has not been localised (by this run), nothing was found in it, or a person skipped it.
+    StudyError
+        If what was found cannot be read, or was found in another volume of this name.
     """
     what = f"Cannot crop '{record.name}'"
     found = find_localization(study, record.name, run)
     if found.is_empty:
-        raise StudyError(
+        raise NoBox(
             what,
             f"run '{found.run}' found no specimen in it",
             "draw a box in napari, or localise it with another run",
         )
     if found.status == "skipped":
-        raise StudyError(what, "its box was skipped in the review", "accept the box first")
+        raise NoBox(what, "its box was skipped in the review", "accept the box first")
     if found.shape != record.shape:
         raise StudyError(
             what, f"its box was found in a volume of {found.shape} voxels", "localise the volume again"

@@ -33,6 +33,7 @@ __all__ = [
     "Hull",
     "Localization",
     "LocalizationWriter",
+    "NoBox",
     "Profile",
     "Status",
     "find_localization",
@@ -50,6 +51,10 @@ MAPS: tuple[Which, ...] = ("uncertainty", "evidence")
 
 _CHANGES = ("box", "status", "threshold", "fraction", "automatic", "hull", "warnings", "profiles")
 _OLD = re.compile(r"^\.(?P<run>.+)\.old-[0-9a-f]+$")
+
+
+class NoBox(StudyError):
+    """There is nothing wrong, but no box of a specimen either: not localised, nothing found, or skipped."""
 
 
 def localization_path(study: Study, volume: str, run: str) -> Path:
@@ -119,29 +124,28 @@ def find_localization(study: Study, volume: str, run: str | None = None) -> Loca
 
     Raises
     ------
+    NoBox
+        If there is none.
     StudyError
-        If there is none, several runs fit, or it is damaged.
+        If several runs fit, or it is damaged.
     """
     runs = localized_runs(study, volume)
     if run is not None and run not in runs:
         fitting = [one for one in runs if run and one.startswith(run)]
-        if len(fitting) != 1:
-            raise StudyError(
-                f"Cannot find where '{run}' saw the specimen of '{volume}'",
-                f"these runs fit: {', '.join(fitting)}" if fitting else _have(volume, runs),
-                "choose one of these" if fitting or runs else "localise it first",
-            )
+        what = f"Cannot find where '{run}' saw the specimen of '{volume}'"
+        if not fitting:
+            raise NoBox(what, _have(runs), "choose one of these" if runs else "localise it first")
+        if len(fitting) > 1:
+            raise StudyError(what, f"these runs fit: {', '.join(fitting)}", "choose one of these")
         run = fitting[0]
     found = read_localization(study, volume, run)
     if found is None:
-        raise StudyError(
-            f"Cannot find where the specimen of '{volume}' is", _have(volume, runs), "localise it first"
-        )
+        raise NoBox(f"Cannot find where the specimen of '{volume}' is", _have(runs), "localise it first")
     return found
 
 
-def _have(volume: str, runs: list[str]) -> str:
-    return f"it was localised by {', '.join(runs)}" if runs else f"'{volume}' has not been localised yet"
+def _have(runs: list[str]) -> str:
+    return f"it was localised by {', '.join(runs)}" if runs else "it has not been localised yet"
 
 
 def _read(study: Study, volume: str, run: str) -> Localization:
