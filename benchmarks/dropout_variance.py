@@ -127,12 +127,12 @@ def main() -> None:
         verdict = "" if stride != 32 else "ok" if ratio <= LIMIT else "TOO SLOW"
         print(f"{stride:>6}  {ours:5.2f} s  {plain:5.2f} s  {ratio:6.2f}  {verdict}", flush=True)
     print(
-        f"\nAdded peak memory, stride 16, {SLICES} slices of 224 px\n{'passes':>6}  {'ours':>9}  {'naive':>9}"
+        f"\nAdded peak memory, stride 16, {SLICES} slices of 160 px\n{'passes':>6}  {'ours':>9}  {'naive':>9}"
     )
     for passes in (5, 40):
         peaks = []
         for way in ("ours", "naive"):
-            command = [sys.executable, __file__, "--memory", way, str(passes), "16", "224"]
+            command = [sys.executable, __file__, "--memory", way, str(passes), "16", "160"]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             peaks.append(float(done.stdout))
         print(f"{passes:>6}  {peaks[0]:5.0f} MiB  {peaks[1]:5.0f} MiB", flush=True)

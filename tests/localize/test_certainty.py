@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from napari_sortingloss.localize.certainty import certainty_curves, sampled
+from napari_sortingloss.pretext.rotation_certainty import RotationCertainty, build_network
+from napari_sortingloss.pretext.rotation_settings import RotationSettings
 from napari_sortingloss.study import Study, VolumeRecord, VolumeWriter
 
 SHAPE = (30, 24, 36)
@@ -88,3 +91,16 @@ def test_about_as_many_slices_are_taken_from_a_long_side_as_from_a_short_one(siz
     taken = sampled(size, step)
     assert len(taken) == count
     assert abs(taken[0] - (size - 1 - taken[-1])) <= 1
+
+
+def test_the_network_of_a_rotation_run_can_be_asked(volume):
+    torch.manual_seed(0)
+    settings = RotationSettings(size=32)
+    judge = RotationCertainty(build_network(settings).eval(), settings, step=0, bfloat16=False)
+    fish = volume(axis="y", direction="-")
+    _, curves = run(certainty_curves(judge, fish, step=5))
+    for axis, curve in curves.items():
+        counted = curve.positions if axis != "y" else SHAPE[1] - 1 - curve.positions
+        expected = np.concatenate(list(judge.along(fish, axis, counted)))
+        np.testing.assert_allclose(curve.values, expected, rtol=1e-5)
+        assert ((curve.values > 0) & (curve.values < 1)).all()

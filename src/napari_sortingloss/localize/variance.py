@@ -28,8 +28,8 @@ class PassDropout(nn.Module):
 
     Notes
     -----
-    A pass is thus one thinned network that looks at all slices of a volume, however they are split into batches, and
-    on whatever device. Drawn anew for every slice instead, the variances of 20 passes come no closer to those of 160.
+    A pass is thus one thinned network that looks at all slices of a volume: they are compared under the same
+    networks, and the result depends neither on how they are split into batches nor on the device.
     """
 
     def __init__(self, rate: float, seed: int) -> None:
