@@ -13,7 +13,8 @@ from napari_sortingloss.errors import BadSetting, StudyError, UserError, readabl
 from napari_sortingloss.study import atomic
 from napari_sortingloss.study.document import LOCK_FILE, LOCK_TIMEOUT, STUDY_FILE, StudyFile
 from napari_sortingloss.study.frames import family
-from napari_sortingloss.study.localizations import place_maps, tidy_localizations
+from napari_sortingloss.study.localization_writer import tidy_localizations
+from napari_sortingloss.study.localizations import place_maps
 from napari_sortingloss.study.lock import exclusive
 from napari_sortingloss.study.maps import MAPS
 from napari_sortingloss.study.ome import group_metadata

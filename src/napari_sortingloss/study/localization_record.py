@@ -1,11 +1,12 @@
-"""What a localisation found in one volume, as region.json holds it."""
+"""What a localisation found in one volume, where that lies in a study and how region.json holds it."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,23 @@ from napari_sortingloss.study.atomic import plain
 from napari_sortingloss.study.boxes import NO_BOX, Box, Shape, box_of, share_of
 from napari_sortingloss.study.schema import NewerSchemaError
 
+if TYPE_CHECKING:
+    from napari_sortingloss.study.folder import Study
+
+FOLDER = "localizations"
+REGION_FILE = "region.json"
 REGION_VERSION = 1
 
 Status = Literal["found", "accepted", "skipped"]
 STATUSES: tuple[Status, ...] = get_args(Status)
+
+Which = Literal["uncertainty", "evidence"]
+MAPS: tuple[Which, ...] = get_args(Which)
+
+
+def localization_path(study: Study, volume: str, run: str) -> Path:
+    """Return the folder of a localisation, whether or not it exists."""
+    return study.path / FOLDER / volume / run
 
 
 @dataclass(frozen=True, eq=False)
