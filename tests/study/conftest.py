@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import textwrap
@@ -12,9 +13,13 @@ import numpy as np
 import pytest
 
 from napari_sortingloss.study import Study, VolumeRecord, VolumeWriter
+from napari_sortingloss.study.boxes import Box
+from napari_sortingloss.study.localizations import Localization, LocalizationWriter
 
 SHAPE = (37, 70, 90)
 SIZES = (0.4, 0.25, 0.3)
+STEP = (2.0, 10.0, 12.5)
+"""Voxels from one point of a coarse map to the next."""
 
 
 @pytest.fixture
@@ -59,3 +64,31 @@ def program() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
+
+
+@pytest.fixture
+def found_at(study: Study) -> Callable[..., Localization]:
+    """Store where the specimen of a volume is, as a job would; every map value is another one."""
+
+    def write(
+        name: str,
+        box: Box,
+        run: str = "sorting-261121-093000",
+        created: str = "2026-11-21T09:30:00+00:00",
+        evidence: bool = False,
+        **more: object,
+    ) -> Localization:
+        shape = study.volume(name).shape
+        points = tuple(math.ceil(n / step) for n, step in zip(shape, STEP, strict=True))
+        grid = {"shape": list(points), "scale": list(STEP), "offset": [(s - 1) / 2 for s in STEP]}
+        values = np.arange(np.prod(points), dtype=np.float32).reshape(points) / 7
+        found = Localization(
+            volume=name, run=run, created=created, shape=shape, box=box, found=box, threshold=0.5
+        )
+        with LocalizationWriter(study, name, run) as writer:
+            writer.uncertainty(values, grid)
+            if evidence:
+                writer.evidence(-values, grid)
+            return writer.commit(found.replace(**more))
+
+    return write

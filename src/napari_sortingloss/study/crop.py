@@ -341,7 +341,9 @@ def _alone(study: Study, name: str, what: str) -> Iterator[None]:
     """
     path = localization_path(study, name, ".crop.lock")
     owner = Ownership(path)
-    if not owner.take(timeout=0.1):
+    with study.transaction():
+        mine = owner.take(timeout=0.1)
+    if not mine:
         raise StudyError(
             what, "another program or job is cropping it", "wait until it is done, or stop it there"
         )

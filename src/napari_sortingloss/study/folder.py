@@ -127,8 +127,8 @@ class Study:
         with readable_os_errors(what), self.transaction(timeout=2.0) as document:
             if "renaming" in document:
                 self._finish_renaming(document)
-            remove_dead_parts(self.path)
             tidy_localizations(self.path)
+            remove_dead_parts(self.path)
 
     @contextmanager
     def transaction(self, timeout: float = LOCK_TIMEOUT) -> Iterator[dict[str, Any]]:

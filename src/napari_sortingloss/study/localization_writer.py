@@ -27,7 +27,7 @@ from napari_sortingloss.study.localization_record import (
     Which,
     localization_path,
 )
-from napari_sortingloss.study.lock import Ownership
+from napari_sortingloss.study.lock import Ownership, is_owned
 from napari_sortingloss.study.parts import is_alive, remove_folder
 from napari_sortingloss.study.schema import VolumeRecord
 
@@ -193,7 +193,7 @@ def _put_in_place(result: Path, path: Path) -> None:
 def tidy_localizations(study: Path) -> None:
     """Remove what killed programs left, and finish a replacement that was cut short between its two steps.
 
-    The caller holds the study's lock, under which parts are begun.
+    The caller holds the study's lock, under which parts and crops are begun.
     """
     folder = study / FOLDER
     if not folder.is_dir():
@@ -201,6 +201,10 @@ def tidy_localizations(study: Path) -> None:
     for part in folder.glob(".*.part"):
         if not is_alive(part):
             shutil.rmtree(part, ignore_errors=True)
+    for lock in folder.glob("*/.*.lock"):  # of crops
+        if not is_owned(lock):
+            with suppress(OSError):
+                lock.unlink()
     for old in folder.glob("*/.*.old-*"):
         match = _OLD.match(old.name)
         if match and not old.with_name(match["run"]).exists():
