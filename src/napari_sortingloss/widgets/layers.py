@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 MARK = "napari_sortingloss"
 AXES = ("z", "y", "x")
-_UNITS = {"": "pixel", "px": "pixel", "µm": "um"}
+UNITS = {"": "pixel", "px": "pixel", "µm": "um"}
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def plan(volume: Volume) -> LayerPlan:
         data=volume.pyramid(),
         scale=tuple(record.voxel_size),
         translate=offset,
-        unit=_UNITS.get(record.unit, record.unit),
+        unit=UNITS.get(record.unit, record.unit),
         axis=record.axis,
     )
 
@@ -89,7 +90,7 @@ def show(viewer: Any, plans: list[LayerPlan], *, along_axis: bool = True) -> lis
     first_ever = not viewer.layers
     shown = []
     for item in plans:
-        unit = _fitting_unit(viewer, item)
+        unit = fitting_unit(viewer, item.unit, lambda mark, own=item.mark: mark == own)
         layer = find(viewer, item.mark)
         if layer is not None and layer.data[0].shape != item.data[0].shape:
             viewer.layers.remove(layer)
@@ -224,9 +225,18 @@ def read_layer(layer: Any) -> OpenLayer:
     )
 
 
-def _fitting_unit(viewer: Any, item: LayerPlan) -> str:
-    """Return a unit napari can show beside the layers that are there: lengths and pixels do not mix in one viewer."""
-    others = {str(layer.units[-1]) for layer in viewer.layers if layer.metadata.get(MARK) != item.mark}
-    if others and ("pixel" in others) != (item.unit == "pixel"):
+def fitting_unit(viewer: Any, unit: str, own: Callable[[dict[str, str]], bool]) -> str:
+    """Return a unit napari can show beside the layers that are there: lengths and pixels do not mix in one viewer.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    unit : str
+        What the layer would have by itself.
+    own : callable
+        Tells by its mark whether a layer is one of those that are to get the unit.
+    """
+    others = {str(layer.units[-1]) for layer in viewer.layers if not own(layer.metadata.get(MARK, {}))}
+    if others and ("pixel" in others) != (unit == "pixel"):
         return "pixel"
-    return item.unit
+    return unit

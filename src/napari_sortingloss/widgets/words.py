@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+_LENGTHS = {"um": "µm", "micrometer": "µm", "millimeter": "mm", "nanometer": "nm"}
+_STEPS = ("nm", "µm", "mm", "m")
 _BYTES = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -50,3 +52,14 @@ def voxel_size(values: Sequence[float], unit: str) -> str:
 def count(number: int, noun: str) -> str:
     """Return ``"1 volume"`` or ``"3 volumes"``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def length(value: float, unit: str) -> str:
+    """Return a length with its unit, the larger one where that reads better: ``"5.8 mm"`` instead of 5800 µm."""
+    unit = _LENGTHS.get(unit, unit)
+    if unit in _STEPS and value:
+        place = _STEPS.index(unit)
+        while abs(value) >= 1000 and place + 1 < len(_STEPS):
+            value, place = value / 1000, place + 1
+        unit = _STEPS[place]
+    return f"{value:,.0f} {unit or 'px'}" if abs(value) >= 9.95 else f"{value:.2g} {unit or 'px'}"
