@@ -30,7 +30,7 @@ OPEN_ALL = """
 import sys, warnings
 import napari, napari.viewer
 viewer = napari.viewer.Viewer(show=False)
-for title in ("Study", "Pre-train", "Workbench"):
+for title in ("Study", "Pre-train", "Localize", "Workbench"):
     viewer.window.add_plugin_dock_widget("napari-sortingloss", title)
 heavy = {"torch", "monai", "lightning_fabric", "albumentations", "cv2", "SimpleITK", "nibabel"} & set(sys.modules)
 viewer.window._qt_window._save_current_window_settings = lambda: None
@@ -79,7 +79,7 @@ def test_all_stages_follow_the_same_study(viewer, study, qtbot):
 
 
 def test_every_key_is_given_once_within_a_stage_and_is_in_the_list(keep, viewer):
-    for stage in ("study", "pretrain"):
+    for stage in ("study", "pretrain", "localize"):
         keys = [s.keys for s in SHORTCUTS if s.stage in (stage, "any")]
         assert len(keys) == len(set(keys))
     listed = keep(ShortcutList("study")).findChildren(QLabel)

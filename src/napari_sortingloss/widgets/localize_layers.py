@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_sortingloss.study.boxes import NO_BOX, Box
-from napari_sortingloss.widgets.box_layer import BoxLayer
+from napari_sortingloss.widgets.box_layer import BoxLayer, slice_in_view
 from napari_sortingloss.widgets.layers import AXES, MARK, find, fitting_unit
 from napari_sortingloss.widgets.localize_plan import LocalizePlan, PlacedMap, Triple, mesh_of, placed, plan
 from napari_sortingloss.widgets.theme import unwrap
@@ -53,8 +53,11 @@ class LocalizeLayers:
         ``box_dragged(Box)``: the person let go of the box in another place.
     box_moving : psygnal.Signal
         ``box_moving(Box)``: the person is dragging it.
+    stepped : psygnal.Signal
+        ``stepped(axis, voxel)``: another slice of the volume is in view; the voxel is None in 3D.
     """
 
+    stepped = Signal(str, object)
     box_dragged = Signal(object)
     box_moving = Signal(object)
 
@@ -68,11 +71,21 @@ class LocalizeLayers:
         self._view = viewer.dims.ndisplay
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.dims.events.ndisplay.connect(self._on_view)
+        for signal in (viewer.dims.events.point, viewer.dims.events.order, viewer.dims.events.ndisplay):
+            signal.connect(self._on_step)
 
     @property
     def box(self) -> Box:
         """The box that is shown."""
         return self._box.box if self._box is not None else NO_BOX
+
+    def slice_in_view(self) -> tuple[str, int | None]:
+        """Return the axis of the slider and the voxel of the volume that it stands at; None in 3D or with no volume."""
+        viewer, layer = self._viewer(), next(iter(self.layers.values()), None)
+        if viewer is None or layer is None or self.plan is None or viewer.dims.ndisplay == 3:
+            return AXES[0], None
+        axis, voxel, _ = slice_in_view(viewer, layer.units, self.plan.voxel_size, self.plan.offset)
+        return AXES[axis], voxel
 
     def show(self, plan: LocalizePlan, *, edit: bool = True) -> None:
         """Show a localisation in place of the one before.
@@ -284,6 +297,10 @@ class LocalizeLayers:
                 if content == "box" and self._box is not None:
                     self._box.detach()
                     self._box = None
+
+    def _on_step(self, event: object = None) -> None:
+        if self.plan is not None and len(self.stepped):
+            self.stepped.emit(*self.slice_in_view())
 
     def _on_view(self, event: object = None) -> None:
         """Between 2D and 3D: remember what was visible there, show what was visible here."""

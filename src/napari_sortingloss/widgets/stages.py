@@ -5,4 +5,5 @@ from __future__ import annotations
 STAGES = {
     "Study": "napari_sortingloss.widgets.study:StudyWidget",
     "Pre-train": "napari_sortingloss.widgets.pretrain:PretrainWidget",
+    "Localize": "napari_sortingloss.widgets.localize:LocalizeWidget",
 }

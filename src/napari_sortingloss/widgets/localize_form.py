@@ -1,0 +1,240 @@
+"""The upper part of the Localize stage: which run looks for the specimen in which volumes, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from psygnal import Signal
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_sortingloss.errors import UserError
+from napari_sortingloss.localize.settings import LocalizeSettings
+from napari_sortingloss.pretext import TASKS
+from napari_sortingloss.widgets.fields import AUTO, FieldEdit, calm_wheel, edit_for
+from napari_sortingloss.widgets.forms import Form
+from napari_sortingloss.widgets.run_table import figures, given
+from napari_sortingloss.widgets.session import RunInfo
+from napari_sortingloss.widgets.volume_menu import VolumeMenu
+
+TASKS_THAT_SEE = ("sorting", "rotation")
+"""The pretext tasks whose networks can say where the specimen is."""
+
+GONE = "It is no longer in the study: its results can be checked and cropped, but it cannot look again"
+
+
+class LocalizeForm(QWidget):
+    """Run, volumes, recipe, and the rest under *More*.
+
+    Attributes
+    ----------
+    changed : psygnal.Signal
+        Anything was changed.
+    run_changed : psygnal.Signal
+        ``run_changed(id)``: another run was chosen, and with it other results.
+    """
+
+    changed = Signal()
+    run_changed = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._infos: dict[str, RunInfo] = {}
+        self._asked = ""  # the run that the person, or whoever opened the stage, chose
+        self._quiet = False
+        self.run = QComboBox()
+        self.run.setAccessibleName("Run")
+        self.run.setToolTip("<p>The pre-training run whose network looks for the specimen.</p>")
+        self.run.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.run.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        calm_wheel(self.run)
+        self.run.currentIndexChanged.connect(lambda *_: self._on_run())
+        self.about = QLabel()
+        self.about.setWordWrap(True)
+        self.about.setProperty("muted", True)
+        self.volumes = VolumeMenu()
+        self.volumes.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.volumes.changed.connect(self._tell)
+        fields = {f.name: f for f in LocalizeSettings.fields() if not (f.about.more or f.about.hidden)}
+        self.edits: dict[str, FieldEdit] = {name: edit_for(field) for name, field in fields.items()}
+        grid = QGridLayout()
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(8)
+        grid.setVerticalSpacing(4)
+        grid.setColumnStretch(1, 1)
+        grid.setColumnStretch(3, 1)
+        _cell(grid, 0, 0, "&Run", self.run, 3)
+        grid.addWidget(self.about, 1, 1, 1, 3)
+        _cell(grid, 2, 0, "&Volumes", self.volumes, 3)
+        for i, (name, field) in enumerate(fields.items()):
+            edit = self.edits[name]
+            edit.set_value(field.default)
+            edit.changed.connect(self._tell)
+            label = _cell(grid, 3 + i // 2, 2 * (i % 2), field.label, edit.widget)
+            for part in (label, edit.widget):
+                part.setToolTip(f"<p>{field.tooltip}</p>")
+            edit.widget.setAccessibleName(field.label)
+        self.more = Form(LocalizeSettings, exclude={*self.edits, "run", "volumes"}, defaults={"run": "-"})
+        threads = self.more.edits.get("threads")
+        if threads is not None:
+            threads.widget.setSpecialValueText(AUTO)  # type: ignore[attr-defined]
+        self.more.changed.connect(self._tell)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addLayout(grid)
+        layout.addWidget(self.more)
+        self._on_run()
+
+    @property
+    def run_id(self) -> str:
+        """The chosen run, or an empty string."""
+        return str(self.run.currentData() or "")
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether there is a run to choose."""
+        return self.run.count() > 0
+
+    def settings(self) -> LocalizeSettings:
+        """Return the settings of the job.
+
+        Raises
+        ------
+        BadSetting
+            If a value does not fit.
+        """
+        values = {name: edit.value() for name, edit in self.edits.items()}
+        found: LocalizeSettings = self.more.value(**values, run=self.run_id, volumes=self.volumes.value())
+        return found
+
+    def problem(self) -> str:
+        """Return why the job cannot be started with what is chosen; empty if it can."""
+        if not self.run_id:
+            return "Pre-train first: a run is needed"
+        if self.run_id not in self._infos:
+            return GONE
+        if not self.volumes.value():
+            return "Choose volumes first"
+        try:
+            settings = self.settings().resolved()
+        except UserError as error:
+            return str(error)
+        info = self._infos[self.run_id]
+        if "variance" in str(settings.statistic) and info.task == "sorting" and not _dropout(info):
+            return (
+                f"{info.id} was trained without dropout, and the variance needs it: choose another run, or "
+                "'sensitivity' as statistic"
+            )
+        return ""
+
+    def set_value(self, **values: Any) -> None:
+        """Set single settings by name."""
+        for name, value in values.items():
+            (self.edits.get(name) or self.more.edits[name]).set_value(value)
+
+    def set_runs(self, infos: Sequence[RunInfo], others: Collection[str] = ()) -> None:
+        """Take the runs there are; the chosen one stays.
+
+        Parameters
+        ----------
+        infos : sequence of RunInfo
+            Those of the study, the newest first.
+        others : collection of str
+            Runs that have found something and are gone.
+        """
+        usable = [info for info in infos if can_see(info)]
+        self._infos = {info.id: info for info in usable}
+        ids = [*self._infos, *sorted((run for run in others if run not in self._infos), reverse=True)]
+        before = self.run_id
+        if ids != [self.run.itemData(i) for i in range(self.run.count())]:
+            self._quiet = True
+            try:
+                self.run.clear()
+                for run in ids:
+                    self.run.addItem("", run)
+                wanted = next((run for run in (self._asked, before) if run in ids), None)
+                self.run.setCurrentIndex(ids.index(wanted) if wanted is not None else 0 if ids else -1)
+            finally:
+                self._quiet = False
+        for i, run in enumerate(ids):
+            self.run.setItemText(i, self._title(run))
+        self._describe()
+        if self.run_id != before:
+            self.run_changed.emit(self.run_id)
+            self._tell()
+
+    def choose_run(self, run: str) -> None:
+        """Choose a run, now or as soon as it is there."""
+        self._asked = run
+        index = self.run.findData(run)
+        if index >= 0:
+            self.run.setCurrentIndex(index)
+
+    def forget(self) -> None:
+        """Begin anew, for another study."""
+        self._asked = ""
+        self.volumes.forget()
+        self.set_runs(())
+
+    def _title(self, run: str) -> str:
+        info = self._infos.get(run)
+        if info is None:
+            return f"{run} (gone)"
+        return f"{run} ▶" if info.state in ("running", "paused") else run
+
+    def _describe(self) -> None:
+        info = self._infos.get(self.run_id)
+        if info is None:
+            self.about.setText(GONE if self.run_id else "")
+        else:
+            parts = [TASKS[info.task].title if info.task in TASKS else info.task, given(info.settings)]
+            text = ", ".join(part for part in parts if part)
+            self.about.setText("\n".join((text, *_figures(info))))
+        self.about.setVisible(bool(self.about.text()))
+
+    def _on_run(self) -> None:
+        if self._quiet:
+            return
+        self._asked = self.run_id or self._asked
+        self._describe()
+        self.run_changed.emit(self.run_id)
+        self._tell()
+
+    def _tell(self) -> None:
+        if not self._quiet:
+            self.changed.emit()
+
+
+def can_see(info: RunInfo) -> bool:
+    """Return whether a run's network can be asked where the specimen is: it has weights, of a task that tells."""
+    return info.kind == "pretrain" and info.task in TASKS_THAT_SEE and bool(info.summary.get("step"))
+
+
+def _figures(info: RunInfo) -> list[str]:
+    """Return the one figure that says how good the run is."""
+    said = figures(info.summary)
+    if said:
+        return said[:1]
+    for split, on in (("validation", "unseen volumes"), ("train", "the training volumes")):
+        accuracy = (info.summary.get(split) or {}).get("accuracy")
+        if accuracy is not None:
+            return [f"accuracy {100 * accuracy:.0f} % on {on}"]
+    return []
+
+
+def _dropout(info: RunInfo) -> float:
+    try:
+        return float(info.settings.get("dropout", 0.1))
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def _cell(grid: QGridLayout, row: int, column: int, text: str, widget: QWidget, span: int = 1) -> QLabel:
+    label = QLabel(text)
+    label.setBuddy(widget)
+    label.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+    grid.addWidget(label, row, column)
+    grid.addWidget(widget, row, column + 1, 1, span)
+    return label

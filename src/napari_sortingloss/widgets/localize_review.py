@@ -1,0 +1,331 @@
+"""The review of boxes: shows the volume in view with its layers, follows slider, drag and threshold, and goes on to the next."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from napari_sortingloss.localize.settings import LocalizeSettings
+from napari_sortingloss.widgets import layers, words
+from napari_sortingloss.widgets.box_keeper import BoxKeeper
+from napari_sortingloss.widgets.localize_layers import localize_layers_of
+from napari_sortingloss.widgets.localize_plan import LocalizePlan, plan
+
+if TYPE_CHECKING:
+    from napari_sortingloss.localize.grid import Grid
+    from napari_sortingloss.localize.region import Region
+    from napari_sortingloss.localize.review import Review
+    from napari_sortingloss.study import Study
+    from napari_sortingloss.study.boxes import Box
+    from napari_sortingloss.study.localizations import Localization, Status
+    from napari_sortingloss.widgets.localize import LocalizeWidget
+
+MOST = 4
+"""So many volumes' maps are kept in memory: the one in view, the next, and those just left."""
+
+
+def load_review(study: Study, found: Localization) -> Review:
+    """Read the maps of a localisation. Not for the GUI thread."""
+    from napari_sortingloss.localize.review import load
+
+    return load(study, found.volume, found.run)
+
+
+class ReviewShelf:
+    """Loads the maps of localisations and keeps the last few; for any thread."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, ...], Review] = OrderedDict()
+        self._guard = threading.Lock()
+
+    def get(self, study: Study, found: Localization) -> Review:
+        """Return the maps of a localisation. Not for the GUI thread."""
+        key = (str(study.path), found.volume, found.run, found.created)
+        with self._guard:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        review = load_review(study, found)
+        with self._guard:
+            self._kept[key] = review
+            while len(self._kept) > MOST:
+                self._kept.popitem(last=False)
+        return review
+
+
+class BoxReview:
+    """The verbs of the review.
+
+    Parameters
+    ----------
+    stage : LocalizeWidget
+        Held weakly; it owns this object.
+
+    Attributes
+    ----------
+    name : str
+        The volume in view.
+    found : Localization or None
+        Where its specimen is, as a person sees it now; None while it is not localised.
+    keeper : BoxKeeper
+    """
+
+    def __init__(self, stage: LocalizeWidget) -> None:
+        self._weak = weakref.ref(stage)
+        self.name = ""
+        self.found: Localization | None = None
+        self.keeper = BoxKeeper(stage, stage.background, stage.session.refresh)
+        self.layers = localize_layers_of(stage.session.viewer)
+        self._shelf = ReviewShelf()
+        self._shown: tuple[str, ...] = ()  # the localisation whose layers are in the viewer, or on their way
+        self._place: tuple[Any, ...] = ()  # where the volume shown last lies
+        stage.follow(self.layers.box_dragged, self.drag)
+        stage.follow(self.layers.box_moving, self.follow_drag)
+
+    @property
+    def _stage(self) -> LocalizeWidget:
+        stage = self._weak()
+        assert stage is not None
+        return stage
+
+    # ------------------------------------------------------------------------------------------------- what is shown
+    def look(self, name: str, found: Localization | None) -> None:
+        """Show a volume, or what has changed about it."""
+        stage, before = self._stage, self.found
+        self.name, self.found = name, found
+        record = stage.session.volumes.get(name)
+        stage.panel.setVisible(found is not None)
+        if found is None or record is None:
+            return
+        stage.panel.show_localization(found, record)
+        same = before is not None and _key(before) == _key(found)
+        if same and before is not None and before.box != found.box and self._in_viewer(found):
+            self.layers.set_box(found.box)  # another program moved it
+        self.appear()
+
+    def appear(self) -> None:
+        """Show the layers of the volume in view, if the stage is in sight."""
+        stage, study, found = self._stage, self._stage.session.study, self.found
+        if study is None or found is None or not stage.in_sight or self._shown == _key(found):
+            return
+        self._shown = _key(found)
+        name = found.volume
+
+        def work() -> tuple[layers.LayerPlan, LocalizePlan]:
+            volume, review = study.volume(name), self._shelf.get(study, found)
+            region = review.with_fraction(None if found.automatic else found.fraction)
+            maps = plan(
+                study,
+                found,
+                (review.uncertainty, review.uncertainty_grid),
+                (region.mask, review.evidence_grid),
+                volume.record,
+            )
+            return layers.plan(volume), maps
+
+        stage.background.run(work, self._take, self._no_maps, topic="review")
+
+    def forget(self) -> None:
+        """Another study or run is in view: take the layers away."""
+        self.keeper.write_soon()
+        self._stage.background.drop("review")
+        self.layers.remove()
+        self.name, self.found, self._shown = "", None, ()
+
+    def _take(self, plans: tuple[layers.LayerPlan, LocalizePlan]) -> None:
+        volume, maps = plans
+        stage, found = self._stage, self.found
+        viewer = stage.session.viewer
+        if viewer is None or found is None or self._shown != _key(found):
+            return
+        layers.show(viewer, [volume], along_axis=not viewer.layers)
+        self.layers.show(maps)
+        self.layers.set_box(found.box)
+        self._look_at_box(viewer, found)
+        self._prefetch()
+
+    def _look_at_box(self, viewer: Any, found: Localization) -> None:
+        """Bring a volume that lies elsewhere, or is of another size, into view, and a slice that cuts the box."""
+        record = self._stage.session.volumes[found.volume]
+        sizes = record.voxel_size
+        place = tuple(
+            round(n * s, 3) for n, s in zip((*record.shape, *record.offset), sizes * 2, strict=True)
+        )
+        if place != self._place:
+            self._place = place
+            viewer.reset_view()
+        if found.is_empty or viewer.dims.ndisplay == 3 or viewer.dims.ndim < 3:
+            return
+        axis = viewer.dims.order[0] if viewer.dims.ndim == 3 else viewer.dims.ndim - 3
+        at = axis - (viewer.dims.ndim - 3)
+        if at < 0:
+            return
+        low, high = ((n + record.offset[at]) * sizes[at] for n in found.box[at])
+        if not low <= viewer.dims.point[axis] < high:
+            viewer.dims.set_point(axis, float(sizes[at] * round((low + high) / 2 / sizes[at])))
+
+    def _no_maps(self, error: BaseException) -> None:
+        self._shown = ()
+        self._stage.bar.show_error(error)
+
+    def _prefetch(self) -> None:
+        """Load the maps of the volume a person most likely goes to next."""
+        stage, study = self._stage, self._stage.session.study
+        found = stage.localization(stage.table.following())
+        if study is not None and found is not None:
+            stage.background.run(
+                lambda: self._shelf.get(study, found), None, lambda _: None, topic="prefetch"
+            )
+
+    def go_to_position(self, axis: str, index: int) -> None:
+        """Show a slice across an axis in the viewer; the index counts voxels of the volume."""
+        stage = self._stage
+        viewer, record = stage.session.viewer, stage.session.volumes.get(self.name)
+        if viewer is None or record is None or viewer.dims.ndim < 3:
+            return
+        layers.step_along(viewer, axis)
+        at = "zyx".index(axis)
+        where = (record.offset[at] + index) * record.voxel_size[at]
+        viewer.dims.set_point(viewer.dims.ndim - 3 + at, float(where))
+
+    # ------------------------------------------------------------------------------------------------- changing it
+    def slide(self, box: Box) -> None:
+        """A face was moved by slider or number."""
+        self._change(box=box)
+        if self.found is not None and self._in_viewer(self.found):
+            self.layers.set_box(self.found.box)
+
+    def drag(self, box: Box) -> None:
+        """The box was dragged in the viewer."""
+        if self.found is not None and self._in_viewer(self.found):
+            self._change(box=box)
+
+    def follow_drag(self, box: Box) -> None:
+        """The box is being dragged: let the numbers follow; it counts once the person lets go."""
+        if self.found is not None and self._in_viewer(self.found):
+            self._stage.panel.show_box(self.found.replace(box=box))
+
+    def _in_viewer(self, found: Localization) -> bool:
+        shown, study = self.layers.plan, self._stage.session.study
+        there = (shown.study, shown.volume, shown.run) if shown is not None else ()
+        return study is not None and there == (str(study.path), found.volume, found.run)
+
+    def set_fraction(self, fraction: float | None) -> None:
+        """Cut the region anew at another share of the volume, without asking the network; None for automatic."""
+        self._cut(fraction, {})
+
+    def reset(self) -> None:
+        """Go back to the box and the threshold as they were found."""
+        found = self.found
+        if found is None:
+            return
+        try:
+            fraction = LocalizeSettings.from_json(found.settings).resolved().fraction
+        except Exception:  # settings of another version: the box is what matters
+            fraction = None
+        self.slide(found.found)
+        if found.statistic != "certainty":
+            self._cut(fraction, {"box": found.found, "automatic": fraction is None or found.automatic})
+
+    def _cut(self, fraction: float | None, given: dict[str, Any]) -> None:
+        stage, study, found = self._stage, self._stage.session.study, self.found
+        if study is None or found is None:
+            return
+
+        def work() -> tuple[Region, Grid]:
+            review = self._shelf.get(study, found)
+            return review.with_fraction(fraction), review.evidence_grid
+
+        def done(cut: tuple[Region, Grid]) -> None:
+            region, grid = cut
+            changes = {
+                "box": region.box,
+                "hull": region.hull,
+                "threshold": region.threshold,
+                "fraction": region.fraction,
+                "automatic": fraction is None,
+                "warnings": region.warnings,
+                **given,
+            }
+            current = stage.localization(found.volume)
+            if current is None or _key(current) != _key(found):
+                return
+            self.keeper.change(study, current, **changes)
+            if self.found is not None and _key(self.found) == _key(found):
+                self._adopt(stage.localization(found.volume))
+                if self._in_viewer(found):
+                    self.layers.update_region(region.mask, grid, region.hull)
+                    self.layers.set_box(changes["box"])
+            stage.refresh()
+
+        stage.background.run(work, done, topic=f"cut {found.volume}")
+
+    def _change(self, **changes: Any) -> None:
+        study = self._stage.session.study
+        if study is None or self.found is None:
+            return
+        if all(getattr(self.found, name) == value for name, value in changes.items()):
+            return
+        self._adopt(self.keeper.change(study, self.found, **changes))
+        self._stage.refresh()
+
+    def _adopt(self, found: Localization | None) -> None:
+        stage = self._stage
+        record = stage.session.volumes.get(self.name)
+        self.found = found
+        if found is not None and record is not None:
+            stage.panel.show_localization(found, record)
+
+    # ------------------------------------------------------------------------------------------------- saying yes or no
+    def accept(self) -> None:
+        """Accept the box in view and go to the next unchecked volume."""
+        if self.found is not None and self.found.is_empty:
+            self._stage.bar.show_message(
+                "warning",
+                f"{self.name} has no box to accept: set its faces, lower the threshold, or skip it.",
+            )
+            return
+        self._judge("accepted")
+
+    def skip(self) -> None:
+        """Leave the volume as it is, and go to the next unchecked one."""
+        self._judge("skipped")
+
+    def reopen(self) -> None:
+        """Take back what was said of the volume in view."""
+        self._change(status="found")
+
+    def go_on(self) -> None:
+        """Go to the next unchecked volume."""
+        following = self._stage.table.next_unchecked()
+        if following:
+            self._stage.session.set_current_volume(following)
+
+    def _judge(self, status: Status) -> None:
+        stage = self._stage
+        if self.found is None:
+            return
+        self._change(status=status)
+        if stage.table.next_unchecked():
+            self.go_on()
+        else:
+            self._say_done()
+
+    def _say_done(self) -> None:
+        stage = self._stage
+        statuses = [row.status for row in stage.table.model_.rows]
+        accepted, skipped = statuses.count("accepted"), statuses.count("skipped")
+        text = f"All {words.count(accepted + skipped, 'volume')} checked: {accepted} accepted, {skipped} skipped."
+        if "none" in statuses:
+            text += f" {words.count(statuses.count('none'), 'volume')} not localized yet."
+        left = len(stage.to_crop())
+        if left:
+            stage.bar.show_message("success", text, f"Crop {left} accepted ▸", stage.actions_.crop)
+        else:
+            stage.bar.show_message("success", text)
+
+
+def _key(found: Localization) -> tuple[str, ...]:
+    return found.volume, found.run, found.created
