@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from napari_sortingloss.cli.console import time_text
+from napari_sortingloss.pretext.headline import headline
 from napari_sortingloss.study.boxes import NO_BOX
 from napari_sortingloss.study.convert import bytes_text
 
@@ -132,10 +133,9 @@ def listing(result: Result) -> str:
         head = ["volume", "voxels (z, y, x)", "voxel size", "axis", "reference", "box", "cut from"]
         text = table(*_without_empty_columns(volumes, head))
     runs = [
-        [run["run"], run["state"], f"{run['step']} of {run['steps']}", _displacement(run)]
-        for run in result["runs"]
+        [run["run"], run["state"], f"{run['step']} of {run['steps']}", _result(run)] for run in result["runs"]
     ]
-    return text + ("\n\n" + table(runs, ["run", "state", "step", "mean displacement"]) if runs else "")
+    return text + ("\n\n" + table(runs, ["run", "state", "step", "result"]) if runs else "")
 
 
 def _said_of_box(found: Mapping[str, Any] | None) -> str:
@@ -169,7 +169,8 @@ def pretrain(result: Result) -> str:
     for title, values in (("training", result["metrics"]), ("validation", result["validation"])):
         if values:
             lines.append(f"{title}: " + _figures(values))
-    lines.append(f"Next: napari-sortingloss order STUDY --run {result['run']}")
+    if "mean_displacement" in result["metrics"]:  # a run that can order slices
+        lines.append(f"Next: napari-sortingloss order STUDY --run {result['run']}")
     return "\n".join(lines)
 
 
@@ -260,13 +261,9 @@ def demo(result: Result) -> str:
     )
 
 
-def _displacement(run: Mapping[str, Any]) -> str:
-    for split in ("validation", "train"):
-        values = run.get(split) or {}
-        if "mean_displacement" in values:
-            random = values.get("random_displacement")
-            return f"{values['mean_displacement']:.2f}" + (f" (random {random:.2f})" if random else "")
-    return ""
+def _result(run: Mapping[str, Any]) -> str:
+    found = headline(run.get("validation")) or headline(run.get("train"))
+    return f"{found.title} {found.beside}" if found is not None else ""
 
 
 def _figures(values: Mapping[str, float]) -> str:

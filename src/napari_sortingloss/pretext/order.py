@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 FILE = "order.json"
 
+ORDERED_BY = "sorting"
+"""The task whose networks give slices a score."""
+
 FLIPPED = -0.5
 """Spearman's rho below which a volume is clearly reversed."""
 
@@ -104,11 +107,11 @@ def order(study: Study, settings: OrderSettings) -> Iterator[Event]:
     from napari_sortingloss.pretext.scoring import load_scorer
 
     run = study.run(settings.run)
-    if run.task != "sorting":
+    if run.task != ORDERED_BY:
         raise BadSetting(
             f"Cannot order volumes with the run '{run.id}'",
             f"it trained the task '{run.task}', which scores no slices",
-            "choose a run of the task 'sorting'",
+            f"choose a run of the task '{ORDERED_BY}'",
         )
     volumes = study.select(settings.volumes or None)
     if not volumes:

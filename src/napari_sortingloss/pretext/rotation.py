@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from napari_sortingloss.errors import BadInput
 from napari_sortingloss.events import Split
 from napari_sortingloss.pretext.rotation_certainty import build_network
-from napari_sortingloss.pretext.rotation_pairs import draw_pair, load_squares, turned
+from napari_sortingloss.pretext.rotation_pairs import all_pairs, draw_near, draw_turns, load_squares, turned
 from napari_sortingloss.pretext.rotation_settings import RotationSettings
 from napari_sortingloss.slices.along import SlicesAlong, SquareOf
 from napari_sortingloss.slices.augment import Augmenter
@@ -59,6 +59,9 @@ class RotationTask(PretextTask[RotationSettings]):
     some angles and not at others; and the augmentation is one that keeps the angle (`upright`). What is drawn is the
     square middle of a slice, at a random place along its longer side, so that the straight border of a slice that
     is not square never comes into view.
+
+    The paper compares the two slices of a pair. Here several slices come from one place, and all are compared with all
+    (`together`): the network costs the same, and the angles are learnt from many times as many pairs.
     """
 
     name: ClassVar[str] = "rotation"
@@ -93,35 +96,45 @@ class RotationTask(PretextTask[RotationSettings]):
                 )
 
     def make_batch(self, volumes: Sequence[Volume], step: int, rng: np.random.Generator) -> Batch:
-        """Draw pairs, each of any volume along any of the axes, augment both slices independently, and turn them."""
+        """Draw slices from places in any of the volumes, along any of the axes; augment each by itself, and turn them."""
         settings = self.settings
-        classes = rng.integers(len(self._angles), size=settings.pairs)
-        pairs = np.empty((settings.pairs, 2, settings.size, settings.size), np.uint8)
-        for pair, target in zip(pairs, classes, strict=True):
+        count, classes = 2 * settings.pairs, len(self._angles)
+        slices = np.empty((count, settings.size, settings.size), np.uint8)
+        groups = np.arange(count) // settings.together
+        turns = np.empty(count, np.intp)
+        for group in range(int(groups[-1]) + 1):
+            of = np.flatnonzero(groups == group)
             volume = volumes[int(rng.integers(len(volumes)))]
             axes = settings.axes_of(volume)
             axis = axes[int(rng.integers(len(axes)))]
-            squares = self._squares(volume, axis, rng, at=rng.random())
-            self._turn(pair, self._augment.batch(squares, rng), int(target), rng)
-        return Batch({"pairs": pairs, "classes": classes}, 2 * settings.pairs)
+            squares = self._augment.batch(self._squares(volume, axis, rng, len(of), at=rng.random()), rng)
+            turns[of] = draw_turns(rng, len(of), classes)
+            slices[of] = self._turned(squares, turns[of], rng)
+        return _batch(slices, groups, turns, classes)
 
     def build(self) -> nn.Module:
         """Build the encoder and the small network that compares two embeddings."""
         return build_network(self.settings)
 
     def loss(self, network: nn.Module, batch: DeviceBatch) -> StepOutput:
-        """Tell the angle of each pair."""
-        pairs, classes = (batch.tensors[name][:: self._part] for name in ("pairs", "classes"))
-        logits = network(pairs)
+        """Tell the angle of each pair; every angle weighs the same, however many pairs have it."""
+        tensors = self._lightened(batch)
+        slices, first, second, classes = (tensors[name] for name in ("slices", "first", "second", "classes"))
+        logits = network(slices, first, second)
         found = logits.detach().argmax(dim=1)
         if network.training:
             self._count("train", classes, found)
+        counts = torch.zeros(len(self._angles), device=classes.device)
+        weights = 1 / counts.scatter_add(0, classes, torch.ones_like(classes, dtype=counts.dtype)).clamp(
+            min=1
+        )
 
         def snapshot() -> SnapshotData:
-            return self._snapshot(pairs, classes, found)
+            neighbours = (first % 2 == 0) & (second == first + 1)
+            return self._snapshot(slices, first[neighbours], classes[neighbours], found[neighbours])
 
-        loss = nn.functional.cross_entropy(logits, classes)
-        return StepOutput(loss, self._figures(classes, found), snapshot)
+        loss = nn.functional.cross_entropy(logits, classes, weight=weights)
+        return StepOutput(loss, self._figures(classes, found, weights[classes]), snapshot)
 
     def set_rates(self, optimizer: torch.optim.Optimizer, step: int) -> None:
         """Warm up over the first steps, then let the rate fall to nothing along half a cosine."""
@@ -130,28 +143,28 @@ class RotationTask(PretextTask[RotationSettings]):
             group["lr"] = rate
 
     def smaller(self) -> str | None:
-        """Use only every second (fourth, …) pair."""
-        pairs = self.settings.pairs
-        if -(-pairs // self._part) < 2:
-            return None
-        before = -(-pairs // self._part)
+        """Use only the first half (quarter, …) of a batch's slices."""
+        before = self._kept(2 * self.settings.pairs)
         self._part *= 2
-        return f"trains on {-(-pairs // self._part)} pairs at a time instead of {before}"
+        after = self._kept(2 * self.settings.pairs)
+        return f"trains on {after} slices at a time instead of {before}" if after < before else None
 
     def validation_batches(self, volume: Volume, rng: np.random.Generator) -> Iterator[Batch]:
         """Yield pairs of every angle along every axis, not augmented, in batches as large as those of training."""
         settings = self.settings
-        axes = settings.axes_of(volume)
-        count = VALIDATION_PAIRS * len(self._angles)
-        drawn = rng.permutation(count)  # class and axis go round independently of each other
-        for start in range(0, count, settings.pairs):
+        axes, classes = settings.axes_of(volume), len(self._angles)
+        drawn = rng.permutation(
+            VALIDATION_PAIRS * classes
+        )  # angle and axis go round independently of each other
+        for start in range(0, len(drawn), settings.pairs):
             part = drawn[start : start + settings.pairs]
-            pairs = np.empty((len(part), 2, settings.size, settings.size), np.uint8)
-            classes = part % len(self._angles)
-            for pair, number, target in zip(pairs, part, classes, strict=True):
-                axis = axes[number // len(self._angles) % len(axes)]
-                self._turn(pair, self._squares(volume, axis, rng), int(target), rng)
-            yield Batch({"pairs": pairs, "classes": classes.astype(np.int64)}, 2 * len(part))
+            slices, turns = [], []
+            for number in part:
+                axis = axes[number // classes % len(axes)]
+                turns.append(np.array([classes // 2, number % classes]))
+                slices.append(self._turned(self._squares(volume, axis, rng, 2), turns[-1], rng))
+            groups = np.repeat(np.arange(len(part)), 2)
+            yield _batch(np.concatenate(slices), groups, np.concatenate(turns), classes, both_ways=False)
 
     def validate(
         self, network: nn.Module, volume: Volume, evaluation: Evaluation
@@ -159,14 +172,16 @@ class RotationTask(PretextTask[RotationSettings]):
         """Measure loss, accuracy and angle error over all validation pairs of a volume."""
         logits, classes = [], []
         for batch in self.validation_batches(volume, evaluation.rng):
-            logits.append(network(evaluation.put(batch).tensors["pairs"]).float().cpu())
+            tensors = evaluation.put(batch).tensors
+            logits.append(network(tensors["slices"], tensors["first"], tensors["second"]).float().cpu())
             classes.append(torch.from_numpy(batch.arrays["classes"]))
             yield
         said, true = torch.cat(logits), torch.cat(classes)
         found = said.argmax(dim=1)
         self._count("validation", true, found)
-        figures = {name: float(value) for name, value in self._figures(true, found).items()}
-        return {"loss": float(nn.functional.cross_entropy(said, true)), **figures}
+        figures = self._figures(true, found, torch.ones(len(true)))
+        loss = float(nn.functional.cross_entropy(said, true))
+        return {"loss": loss, **{name: float(value) for name, value in figures.items()}}
 
     def take_matrix(self, split: Split) -> MatrixData | None:
         """Return which angles were taken for which since the last time."""
@@ -190,23 +205,40 @@ class RotationTask(PretextTask[RotationSettings]):
         self._part = int(state["part"])
 
     def _squares(
-        self, volume: Volume, axis: Axis, rng: np.random.Generator, at: float = 0.5
+        self, volume: Volume, axis: Axis, rng: np.random.Generator, count: int, at: float = 0.5
     ) -> NDArray[np.uint8]:
-        """Draw a slice and its twin, shape (2, d, d)."""
+        """Draw slices from one place, shape (count, d, d)."""
         settings, slices = self.settings, SlicesAlong(volume, axis)
 
         def load(positions: NDArray[np.intp]) -> NDArray[np.uint8]:
             return load_squares(slices, positions, settings.size, settings.field_of_view or 0.0, at)
 
-        return draw_pair(rng, slices.n_slices, settings.reach / 100, load)
+        return draw_near(rng, slices.n_slices, settings.reach / 100, count, load)
 
-    def _turn(
-        self, pair: NDArray[np.uint8], squares: NDArray[np.uint8], target: int, rng: np.random.Generator
-    ) -> None:
-        """Fill a pair with both squares turned by one random angle, the second by that of its class on top."""
-        common = rng.uniform(0, 360)
-        pair[0] = turned(squares[0], common, self.settings.size)
-        pair[1] = turned(squares[1], common + float(self._angles[target]), self.settings.size)
+    def _turned(
+        self, squares: NDArray[np.uint8], turns: NDArray[np.intp], rng: np.random.Generator
+    ) -> NDArray[np.uint8]:
+        """Return squares turned by one random angle and each by its own on top."""
+        common, size, step = rng.uniform(0, 360), self.settings.size, self.settings.angle_step
+        turned_by = common + step * turns.astype(float)
+        return np.stack([turned(s, float(angle), size) for s, angle in zip(squares, turned_by, strict=True)])
+
+    def _kept(self, slices: int) -> int:
+        """How many of so many slices fit the memory, see `smaller`."""
+        return max(2, slices // self._part)
+
+    def _lightened(self, batch: DeviceBatch) -> Mapping[str, Tensor]:
+        """Return the tensors of the slices that fit the memory."""
+        if self._part == 1:
+            return batch.tensors
+        kept = self._kept(len(batch.info["groups"]))
+        pairs = all_pairs(batch.info["groups"][:kept], batch.info["turns"][:kept], len(self._angles))
+        slices = batch.tensors["slices"][:kept]
+        lighter = {
+            name: torch.as_tensor(values, device=slices.device)
+            for name, values in zip(("first", "second", "classes"), pairs, strict=True)
+        }
+        return {"slices": slices, **lighter}
 
     def _count(self, split: Split, classes: Tensor, found: Tensor) -> None:
         """Count which class was taken for which, without waiting for the device."""
@@ -216,19 +248,21 @@ class RotationTask(PretextTask[RotationSettings]):
         counts = torch.zeros(k * k, dtype=torch.int64) if before is None else before
         self._counts[split] = counts.to(places.device).scatter_add(0, places, torch.ones_like(places))
 
-    def _figures(self, classes: Tensor, found: Tensor) -> dict[str, Tensor | float]:
+    def _figures(self, classes: Tensor, found: Tensor, weights: Tensor) -> dict[str, Tensor | float]:
         settings = self.settings
+        total = weights.sum()
         return {
-            "accuracy": (classes == found).float().mean(),
+            "accuracy": ((classes == found) * weights).sum() / total,
             "random_accuracy": 1 / len(self._angles),
-            "angle_error": (classes - found).abs().float().mean() * settings.angle_step,
+            "angle_error": ((classes - found).abs() * weights).sum() / total * settings.angle_step,
             "random_angle_error": settings.random_error,
         }
 
-    def _snapshot(self, pairs: Tensor, classes: Tensor, found: Tensor) -> SnapshotData:
+    def _snapshot(self, slices: Tensor, first: Tensor, classes: Tensor, found: Tensor) -> SnapshotData:
         true, said = classes.cpu().numpy(), found.cpu().numpy()
+        pairs = torch.stack([first, first + 1], dim=1).flatten()
         return SnapshotData(
-            tiles=pairs.flatten(0, 1).cpu().numpy(),
+            tiles=slices[pairs].cpu().numpy(),
             captions=tuple(
                 f"{a}° → {b}°" for a, b in zip(self._angles[true], self._angles[said], strict=True)
             ),
@@ -252,3 +286,25 @@ class RotationTask(PretextTask[RotationSettings]):
         if others and axis != volume.axis:
             todo += f", or draw slices along the ordering axis {volume.axis} only"
         raise BadInput(f"Cannot tell angles in '{volume.name}'", why, todo)
+
+
+def _batch(
+    slices: NDArray[np.uint8],
+    groups: NDArray[np.intp],
+    turns: NDArray[np.intp],
+    classes: int,
+    *,
+    both_ways: bool = True,
+) -> Batch:
+    """Make a batch of slices, of which those of a group are compared with each other."""
+    first, second, target = all_pairs(groups, turns, classes)
+    if not both_ways:
+        once = first < second
+        first, second, target = first[once], second[once], target[once]
+    arrays: dict[str, NDArray[Any]] = {
+        "slices": slices,
+        "first": first.astype(np.int64),
+        "second": second.astype(np.int64),
+        "classes": target.astype(np.int64),
+    }
+    return Batch(arrays, len(slices), {"groups": groups, "turns": turns})

@@ -30,6 +30,9 @@ BATCH = 16
 class RotationNetwork(nn.Module):
     """One encoder for both slices of a pair, global average pooling, and a small network that compares the two.
 
+    The embeddings are brought to mean 0 and variance 1 over the batch, and the small network sees, besides the two, the
+    products of their projections: the angle between two slices is in neither of them, only in both together.
+
     Parameters
     ----------
     encoder : Encoder
@@ -43,34 +46,40 @@ class RotationNetwork(nn.Module):
     def __init__(self, encoder: Encoder, hidden: int, classes: int) -> None:
         super().__init__()
         self.encoder = encoder
-        self.head = nn.Sequential(
-            nn.Linear(2 * encoder.channels[-1], hidden), nn.ReLU(), nn.Linear(hidden, classes)
-        )
+        channels = encoder.channels[-1]
+        self.norm = nn.BatchNorm1d(channels, affine=False)
+        self.first, self.second = nn.Linear(channels, hidden), nn.Linear(channels, hidden)
+        self.head = nn.Sequential(nn.Linear(3 * hidden, hidden), nn.ReLU(), nn.Linear(hidden, classes))
 
     def embed(self, slices: Tensor) -> Tensor:
         """Return float32 embeddings, shape (n, channels), of uint8 slices, shape (n, size, size)."""
-        pooled: Tensor = self.encoder(slices[:, None].float() / 255).float().mean(dim=(-2, -1))
-        return pooled
+        pooled = self.encoder(slices[:, None].float() / 255).float().mean(dim=(-2, -1))
+        with torch.autocast(slices.device.type, enabled=False):
+            embedded: Tensor = self.norm(pooled)
+        return embedded
 
     def compare(self, first: Tensor, second: Tensor) -> Tensor:
         """Return float32 logits, shape (n, classes), for the angle from `first` to `second`, both (n, channels)."""
         with torch.autocast(first.device.type, enabled=False):
-            logits: Tensor = self.head(torch.cat([first, second], dim=1))
+            a, b = self.first(first), self.second(second)
+            logits: Tensor = self.head(torch.cat([a, b, a * b], dim=1))
         return logits
 
-    def forward(self, pairs: Tensor) -> Tensor:
+    def forward(self, slices: Tensor, first: Tensor, second: Tensor) -> Tensor:
         """Return the logits of pairs.
 
         Parameters
         ----------
-        pairs : Tensor of uint8, shape (n, 2, size, size)
+        slices : Tensor of uint8, shape (n, size, size)
+        first, second : Tensor of int64, shape (p,)
+            The slices of each pair, as indices.
 
         Returns
         -------
-        Tensor of float32, shape (n, classes)
+        Tensor of float32, shape (p, classes)
         """
-        first, second = self.embed(pairs.transpose(0, 1).flatten(0, 1)).chunk(2)
-        return self.compare(first, second)
+        embedded = self.embed(slices)
+        return self.compare(embedded[first], embedded[second])
 
 
 def build_network(settings: RotationSettings) -> RotationNetwork:

@@ -21,10 +21,10 @@ RIM = 1.0
 """Pixels left out along the edge of the disc, where a turned square would show its straight sides."""
 
 
-def draw_pair(
-    rng: np.random.Generator, n: int, reach: float, load: Callable[[NDArray[np.intp]], Bytes]
+def draw_near(
+    rng: np.random.Generator, n: int, reach: float, count: int, load: Callable[[NDArray[np.intp]], Bytes]
 ) -> Bytes:
-    """Draw a slice and its twin; both anywhere in the volume, not further apart than the reach.
+    """Draw slices from one place of a volume, no two of them further apart than the reach.
 
     Parameters
     ----------
@@ -32,25 +32,78 @@ def draw_pair(
     n : int
         Slices of the volume along the axis, at least 1.
     reach : float
-        The largest distance as a share of `n`; rounded to slices, at least one slice unless 0. The twin's position is
-        clipped at the ends of the volume.
+        The largest distance as a share of `n`; rounded to slices, at least one slice unless 0. Positions are clipped at
+        the ends of the volume.
+    count : int
+        How many. Of two, the first lies anywhere and the other around it; more lie around a place that is anywhere.
     load : callable
         Loads slices at an array of positions.
 
     Returns
     -------
-    ndarray of uint8, shape (2, d, d)
-        A pair of which a slice shows a single grey value is drawn anew, `REDRAWN` times at most: black padding has
+    ndarray of uint8, shape (count, d, d)
+        Slices of which one shows a single grey value are drawn anew, `REDRAWN` times at most: black padding has
         nothing to teach. Noise without specimen is kept, so that the network learns to be unsure of it.
     """
     farthest = max(1, round(reach * n)) if reach > 0 else 0
     for _ in range(1 + REDRAWN):
-        first = int(rng.integers(n))
-        twin = first + int(rng.integers(-farthest, farthest + 1))
-        squares = load(np.array([first, min(max(twin, 0), n - 1)]))
+        place = int(rng.integers(n))
+        if count == 2:
+            positions = np.array([place, place + int(rng.integers(-farthest, farthest + 1))])
+        else:
+            positions = place - farthest // 2 + rng.integers(0, farthest + 1, size=count)
+        squares = load(np.clip(positions, 0, n - 1))
         if all(square.min() != square.max() for square in squares):
             break
     return squares
+
+
+def draw_turns(rng: np.random.Generator, count: int, classes: int) -> NDArray[np.intp]:
+    """Draw by how many steps each of some slices is turned, so that any two differ by no more than the largest angle.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    count : int
+        How many slices.
+    classes : int
+        How many relative angles there are, an odd number: from -(classes // 2) to classes // 2 steps.
+
+    Returns
+    -------
+    ndarray of int, shape (count,)
+        Two slices differ by each relative angle equally often. More have each turn about equally often: then small
+        differences are more frequent than large ones, which the loss has to weigh.
+    """
+    most = classes // 2
+    if count == 2:
+        return np.array([most, most + int(rng.integers(-most, most + 1))])
+    if count <= most + 1:
+        return rng.integers(0, most + 1, size=count)
+    return rng.permutation(np.arange(count) % (most + 1))
+
+
+def all_pairs(
+    groups: NDArray[np.intp], turns: NDArray[np.intp], classes: int
+) -> tuple[NDArray[np.intp], ...]:
+    """Return all ordered pairs of different slices within groups.
+
+    Parameters
+    ----------
+    groups : ndarray, shape (n,)
+        Which slices belong together.
+    turns : ndarray, shape (n,)
+        By how many steps each is turned.
+    classes : int
+        As in `draw_turns`.
+
+    Returns
+    -------
+    first, second, target : ndarray of int, shape (p,)
+        Indices of the slices of each pair, and the class of the angle from the first to the second.
+    """
+    first, second = np.nonzero((groups[:, None] == groups) & ~np.eye(len(groups), dtype=bool))
+    return first, second, turns[second] - turns[first] + classes // 2
 
 
 def disc_diameter(slices: SliceVolume, size: int, field: float = 0.0) -> int:

@@ -31,11 +31,24 @@ class RotationSettings(TrainSettings):
     pairs: Annotated[
         int,
         Setting(
-            "Pairs of slices in a step; each pair is of one volume, drawn at random.",
+            "Pairs of slices in a step, so twice as many slices; each pair is of one volume, drawn at random.",
             "More steady the training and need more memory.",
             low=1,
             high=1024,
             step=1,
+        ),
+    ] = 8
+    together: Annotated[
+        int,
+        Setting(
+            "How many slices come from one place and are compared each with each.",
+            "2 compares the two slices of a pair only, as the paper does: it learns far more slowly.",
+            label="Compared together",
+            unit="slices",
+            low=2,
+            high=64,
+            step=2,
+            more=True,
         ),
     ] = 8
     axes: Annotated[
@@ -49,7 +62,7 @@ class RotationSettings(TrainSettings):
     reach: Annotated[
         float,
         Setting(
-            "How far the second slice of a pair lies from the first at most, in % of the volume's slices.",
+            "How far two slices that are compared lie apart at most, in % of the volume's slices.",
             "Lower it where the structure changes so fast that a person would not tell the angle of such slices; 0 "
             "compares a slice with itself and teaches the noise.",
             unit="%",
@@ -80,6 +93,17 @@ class RotationSettings(TrainSettings):
         ),
     ] = 256
 
+    augment: Annotated[
+        Literal["normal", "tough", "none"],
+        Setting(
+            help="How strongly each slice is altered before the network sees it, without being turned.",
+            when="None: that the slices of a pair lie apart is augmentation enough, and anything more made the angles "
+            "much harder to learn in our trials.",
+            label="Augmentation",
+            more=True,
+        ),
+    ] = "none"
+
     @property
     def angles(self) -> tuple[int, ...]:
         """The relative angles in degrees, ascending: the classes."""
@@ -103,7 +127,7 @@ class RotationSettings(TrainSettings):
         return (
             Curve("loss", "loss"),
             Curve("accuracy", "accuracy", chance=1 / len(self.angles), lower_is_better=False, main=True),
-            Curve("angle_error", "mean angle error", "degrees", chance=self.random_error),
+            Curve("angle_error", "angle error", "°", chance=self.random_error),
         )
 
     def slices_per_step(self) -> int:

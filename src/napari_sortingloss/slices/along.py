@@ -83,13 +83,13 @@ class SquareOf:
     Attributes
     ----------
     slice_shape, slice_voxel_size, unit
-        As in `SliceVolume`; the two sides are equally long, to the rounding of a voxel.
+        As in `SliceVolume`. The voxel size is that of an exact square: it makes up for the rounding to whole voxels,
+        so that the square is filled and no black edge comes into view.
     """
 
     def __init__(self, slices: SliceVolume, at: float = 0.5) -> None:
         self._slices = slices
         self.unit = slices.unit
-        self.slice_voxel_size = slices.slice_voxel_size
         lengths = [n * s for n, s in zip(slices.slice_shape, slices.slice_voxel_size, strict=True)]
         parts: list[slice] = []
         for n, spacing in zip(slices.slice_shape, slices.slice_voxel_size, strict=True):
@@ -101,6 +101,8 @@ class SquareOf:
             self._rows.stop - self._rows.start,
             self._columns.stop - self._columns.start,
         )
+        side = min(lengths)
+        self.slice_voxel_size: tuple[float, float] = (side / self.slice_shape[0], side / self.slice_shape[1])
 
     def read_slices(self, positions: Sequence[int]) -> NDArray[np.uint8]:
         """Return that part of the slices at these positions, shape (n, h, w)."""

@@ -351,10 +351,10 @@ class _Fit:
         if measure:
             yield from self._measure()
             best = self.keeper.is_better(self.report.measured)
-        elif save and not self.validation:
+        elif measuring_step:
+            yield from list(self._tables())
+        if save and not self.validation:
             best = self.keeper.is_better(self.report.since_save())
-        if measuring_step:
-            yield from self._tables()
         if save or best:
             yield from self._save(best=best)
 
@@ -372,8 +372,10 @@ class _Fit:
                     break
                 yield from self.report.progress_if_due(self.step, f"measuring on {volume.name}")
         parts = [part for parts in self.world.gather(mine) for part in parts]
-        yield self.report.validation(self.step, parts)
+        # All written before any is handed on: who reads may close the run in between.
+        told = [self.report.validation(self.step, parts), *self._tables()]
         self.report.clock.start()
+        yield from told
 
     def _tables(self) -> Iterator[Event]:
         """Report what a task that classifies has taken for what."""

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QLabel, QPushButton
 
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.pretext import settings_for
+from napari_sortingloss.pretext.order import ORDERED_BY
 from napari_sortingloss.widgets.order_actions import KIND as ORDER
 from napari_sortingloss.widgets.order_actions import OrderActions
 from napari_sortingloss.widgets.pretrain_form import PretrainForm
@@ -158,8 +159,8 @@ class PretrainWidget(Stage):
             else f"Pause {which}; it keeps its memory and goes on at once when asked"
         )
         allow(self.pause_button, wait, f"{tip} ({keys_of('pretrain.pause')})")
-        for button in (self.resume_button, self.order_button):
-            button.setVisible(not busy and shown is not None)
+        self.resume_button.setVisible(not busy and shown is not None)
+        self.order_button.setVisible(not busy and shown is not None and shown.task == ORDERED_BY)
         if shown is not None:
             self._update_run_buttons(shown)
 
@@ -248,8 +249,10 @@ class PretrainWidget(Stage):
         if unseen.get("mean_displacement", 0.0) > WORSE * unseen.get("random_displacement", float("inf")):
             text += " Worse than random: is one of them stored upside down? Order slices tells."
             self.bar.show_message("warning", text, "Order slices ▸", self.order_shown)
-        else:
+        elif run.task == ORDERED_BY:
             self.bar.show_message("success", text, "Order slices ▸", self.order_shown)
+        else:
+            self.bar.show_message("success", text)
 
     def apply_theme(self, colors: Colors) -> None:
         """Restyle, the plots too."""

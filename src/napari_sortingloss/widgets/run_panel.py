@@ -9,9 +9,11 @@ from qtpy.QtWidgets import QLabel, QProgressBar, QTabBar, QVBoxLayout, QWidget
 
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.pretext import settings_for
+from napari_sortingloss.pretext.order import ORDERED_BY
 from napari_sortingloss.training.curves import Curve
 from napari_sortingloss.widgets import words
 from napari_sortingloss.widgets.background import Background
+from napari_sortingloss.widgets.confusion import ConfusionRow
 from napari_sortingloss.widgets.curves import Compared, CurveRow
 from napari_sortingloss.widgets.lifetime import follow
 from napari_sortingloss.widgets.order_plot import OrderPlot
@@ -114,11 +116,13 @@ class RunPanel(QWidget):
         self.strip_title.setWordWrap(True)
         self.strip_title.setProperty("muted", True)
         self.strip = BatchStrip()
+        self.confusion = ConfusionRow()
         self.table = RunTable()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        for widget in (self.tabs, self.curves, self.strip_title, self.strip, self.order, self.table):
+        parts = (self.tabs, self.curves, self.strip_title, self.strip, self.confusion, self.order, self.table)
+        for widget in parts:
             layout.addWidget(widget)
         follow(self, self.watcher.changed, self._on_history)
         follow(self, self.table.chosen, self.show_run)
@@ -196,12 +200,13 @@ class RunPanel(QWidget):
 
     def apply_theme(self, colors: Colors) -> None:
         """Restyle the plots."""
-        for part in (self.curves, self.order, self.strip, self.table):
+        for part in (self.curves, self.order, self.strip, self.confusion, self.table):
             part.apply_theme(colors)
 
     def _on_history(self, history: RunHistory) -> None:
         self._draw()
         self.strip.set_snapshot(history.snapshot, history.picture)
+        self.confusion.set_matrices(history.matrices)
         self.status.say(self.run, history)
         self._arrange()
         self.history_changed.emit(history)
@@ -238,12 +243,17 @@ class RunPanel(QWidget):
 
     def _arrange(self) -> None:
         self.curves.set_curves(self._curves())
+        orders = self.run is None or self.run.task == ORDERED_BY
+        self.tabs.setTabVisible(1, orders)
+        if not orders and self.tabs.currentIndex() == 1:
+            self.show_training()  # arranges once more
         training = self.tabs.currentIndex() == 0
         self.curves.setVisible(training)
         self.order.setVisible(not training)
         self.strip_title.setText(self.strip.title)
         for part in (self.strip_title, self.strip):
             part.setVisible(training and self.strip.tiles > 0)
+        self.confusion.setVisible(training and not self.confusion.empty)
         self.table.setVisible(bool(self._runs))
 
     def _curves(self) -> tuple[Curve, ...]:

@@ -11,6 +11,8 @@ from qtpy.QtGui import QColor, QContextMenuEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTreeWidget, QTreeWidgetItem
 
 from napari_sortingloss.networks import ENCODERS
+from napari_sortingloss.pretext.headline import headline
+from napari_sortingloss.pretext.order import ORDERED_BY
 from napari_sortingloss.widgets.curves import COMPARED
 from napari_sortingloss.widgets.session import RunInfo
 from napari_sortingloss.widgets.split import Split
@@ -25,7 +27,7 @@ SIGNS = {
     "interrupted": "⚠ interrupted",
 }
 GOING_ON = ("running", "paused")
-HEADERS = ("runs (tick to compare)", "state", "step", "displaced")
+HEADERS = ("runs (tick to compare)", "state", "step", "result")
 ROWS = 5
 """More runs than these scroll."""
 
@@ -132,12 +134,13 @@ class RunTable(QTreeWidget):
         """Return the context menu of a run."""
         info = self._infos[run_id]
         going_on = info.state in GOING_ON
-        no_weights = "" if info.summary.get("step") else "It has no weights yet"
+        no_order = "" if info.summary.get("step") else "It has no weights yet"
+        no_order = no_order if info.task == ORDERED_BY else "It did not learn to order slices"
         menu = QMenu(self)
         menu.setToolTipsVisible(True)
         for text, signal, why_not in (
             ("&Go on training", self.resume_requested, "It is going on" if going_on else ""),
-            ("&Order the slices of all volumes", self.order_requested, no_weights),
+            ("&Order the slices of all volumes", self.order_requested, no_order),
             ("Use its &settings for a new run", self.settings_requested, ""),
             ("&Delete…", self.delete_requested, "Stop it first" if going_on else ""),
         ):
@@ -149,7 +152,7 @@ class RunTable(QTreeWidget):
 
     def _fill(self, item: QTreeWidgetItem, info: RunInfo, ticked: bool) -> None:
         step, steps = info.summary.get("step", 0), info.summary.get("steps", 0)
-        texts = (info.id, SIGNS.get(info.state, info.state), f"{step}/{steps}", _displaced(info.summary))
+        texts = (info.id, SIGNS.get(info.state, info.state), f"{step}/{steps}", _result(info.summary))
         about = [
             info.id,
             f"{texts[1]}, step {step} of {steps}",
@@ -226,14 +229,15 @@ def given(settings: Mapping[str, Any]) -> str:
     """Say in a line what a run was given, e.g. ``"ResNet-18, 16 slices of 112 px, 30 train · 8 validate"``."""
     encoders = {info.name: info.title for info in ENCODERS}
     parts = [encoders.get(str(settings.get("encoder")), "")]
-    if "slices" in settings and "size" in settings:
-        parts.append(f"{settings['slices']} slices of {settings['size']} px")
+    for what in ("slices", "pairs"):
+        if what in settings and "size" in settings:
+            parts.append(f"{settings[what]} {what} of {settings['size']} px")
     parts.append(Split(tuple(settings.get("volumes", ())), tuple(settings.get("validate", ()))).said())
     return ", ".join(part for part in parts if part)
 
 
 def figures(summary: Mapping[str, Any]) -> list[str]:
-    """Say the mean displacement of a run with the level of chance beside it, the unseen volumes first.
+    """Say the main figure of a run with the level of chance beside it, the unseen volumes first.
 
     Parameters
     ----------
@@ -242,17 +246,13 @@ def figures(summary: Mapping[str, Any]) -> list[str]:
     """
     said = []
     for split, on in (("validation", "on unseen volumes"), ("train", "on the training volumes")):
-        values = summary.get(split) or {}
-        if "mean_displacement" in values:
-            random = values.get("random_displacement")
-            beside = f", random {random:.2f}" if random is not None else ""
-            said.append(f"mean displacement {values['mean_displacement']:.2f} slices {on}{beside}")
+        found = headline(summary.get(split))
+        if found is not None:
+            beside = f", random {found.random}" if found.random else ""
+            said.append(f"{found.title} {found.value}{found.unit} {on}{beside}")
     return said
 
 
-def _displaced(summary: Mapping[str, Any]) -> str:
-    for split in ("validation", "train"):
-        value = (summary.get(split) or {}).get("mean_displacement")
-        if value is not None:
-            return f"{value:.2f}"
-    return "–"
+def _result(summary: Mapping[str, Any]) -> str:
+    found = headline(summary.get("validation")) or headline(summary.get("train"))
+    return found.value if found is not None else "–"

@@ -13,6 +13,7 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_sortingloss.events import (
     Event,
+    Matrix,
     Metrics,
     Notice,
     Progress,
@@ -45,6 +46,8 @@ class RunHistory:
         That picture, as PNG.
     state : StateChanged or None
     notices : list of Notice
+    matrices : dict of str to Matrix
+        The last table of each split of a task that classifies.
     """
 
     train: dict[str, Points] = field(default_factory=dict)
@@ -54,6 +57,7 @@ class RunHistory:
     picture: bytes = b""
     state: StateChanged | None = None
     notices: list[Notice] = field(default_factory=list)
+    matrices: dict[str, Matrix] = field(default_factory=dict)
 
     def take(self, events: Iterable[Event]) -> None:
         """Take note of events, in order."""
@@ -72,6 +76,8 @@ class RunHistory:
                 self.state = event
             elif isinstance(event, Notice):
                 self.notices.append(event)
+            elif isinstance(event, Matrix):
+                self.matrices[event.split] = event
 
 
 class RunWatcher(QObject):

@@ -1,4 +1,4 @@
-"""The current batch as a strip of slices in the order the network believes, each marked right or wrong."""
+"""The current batch as a strip of slices or pairs of slices, each marked as the network is right or wrong about it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from napari_sortingloss.widgets.theme import Colors
 
 PER_ROW = 8
 GAP = 3
+POSITIONS = "Under each slice its true position, with ✓ where it stands at its place in the row and ✗ where it does not."
 
 
 class BatchStrip(QWidget):
-    """Draws a `Snapshot`: its tiles in rows of eight, with a caption and a sign under each."""
+    """Draws a `Snapshot`: its tiles in rows of eight, with a caption and a sign under each group of them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,7 +25,7 @@ class BatchStrip(QWidget):
         policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
-        self.setAccessibleName("The current batch in the order the network believes")
+        self.setAccessibleName("The current batch")
 
     @property
     def tiles(self) -> int:
@@ -47,10 +48,8 @@ class BatchStrip(QWidget):
             self._snapshot = None
             return
         self._snapshot, self._image = snapshot, image
-        self.setToolTip(
-            f"<p>Step {snapshot.step}: {self.title}. Under each slice its true position, with ✓ where it stands at its "
-            "place in the row and ✗ where it does not.</p>"
-        )
+        self.setToolTip(f"<p>Step {snapshot.step}: {self.title}. {snapshot.about or POSITIONS}</p>")
+        self.setAccessibleDescription(self.title)
         self.updateGeometry()
         self.update()
 
@@ -85,7 +84,13 @@ class BatchStrip(QWidget):
             top = (i // PER_ROW) * (side + caption + GAP)
             box = QRect(left, top, side, side)
             painter.drawImage(box, self._image, QRect(i * source, 0, source, source))
-            self._mark(painter, box, i, caption)
+        group = self._group
+        for i in range(0, self._snapshot.tiles, group):
+            left = (i % PER_ROW) * (side + GAP)
+            top = (i // PER_ROW) * (side + caption + GAP)
+            together = min(group, self._snapshot.tiles - i)
+            box = QRect(left, top, together * side + (together - 1) * GAP, side)
+            self._mark(painter, box, i // group, caption)
         painter.end()
 
     def _mark(self, painter: QPainter, box: QRect, index: int, height: int) -> None:
@@ -102,6 +107,12 @@ class BatchStrip(QWidget):
         painter.setPen(QColor(colour))
         under = QRect(box.left() - GAP, box.bottom(), box.width() + 2 * GAP, height)
         painter.drawText(under, Qt.AlignmentFlag.AlignCenter, f"{text} {sign}".strip())
+
+    @property
+    def _group(self) -> int:
+        """How many tiles share a frame; a group never goes over the end of a row."""
+        group = max(1, self._snapshot.group) if self._snapshot is not None else 1
+        return group if PER_ROW % group == 0 else 1
 
     def _side(self, width: int) -> int:
         return max(16, (width - GAP * (PER_ROW - 1)) // PER_ROW)
