@@ -11,8 +11,15 @@ Recipe = Literal["measured", "published"]
 Statistic = Literal["sensitivity", "variance", "relative variance"]
 
 RECIPES: dict[Recipe, dict[str, Any]] = {
-    "measured": {"statistic": "sensitivity", "passes": 1, "grid": 32, "fraction": None, "refine": True},
-    "published": {"statistic": "variance", "passes": 20, "grid": 32, "fraction": 0.03, "refine": False},
+    "measured": {"statistic": "sensitivity", "passes": 3, "grid": 32, "fraction": None, "refine": True},
+    "published": {
+        "statistic": "variance",
+        "passes": 20,
+        "grid": 32,
+        "fraction": 0.03,
+        "refine": False,
+        "every": 1,
+    },
 }
 """What each recipe chooses where the person does not."""
 
@@ -48,8 +55,9 @@ class LocalizeSettings(Settings):
     passes: Annotated[
         int | None,
         Setting(
-            "How often the network looks at each slice with another dropout.",
-            "More passes give a smoother map and take longer; the sensitivity needs one.",
+            "How often the network looks at each slice: with another dropout each time, or for the sensitivity at so many "
+            "points of the way from the mean slice to this one.",
+            "More passes give a smoother map and take longer.",
             low=1,
             high=1000,
             more=True,
@@ -61,6 +69,17 @@ class LocalizeSettings(Settings):
             "Pixels of the network's input to one point of the variance (its output stride).",
             "A finer grid of 16 or 8 shows smaller specimens and takes longer.",
             unit="px",
+            more=True,
+        ),
+    ] = None
+    every: Annotated[
+        int | None,
+        Setting(
+            "Looks at every slice (1), every second one (2), and so on.",
+            "Left empty, about 128 slices of each volume are looked at.",
+            unit="slices",
+            low=1,
+            high=10_000,
             more=True,
         ),
     ] = None
@@ -78,7 +97,7 @@ class LocalizeSettings(Settings):
     refine: Annotated[
         bool | None,
         Setting(
-            "Follow the specimen's surface in the voxels, starting from the coarse region.",
+            "Follow the specimen's surface in the voxels: the grey value that explains best where the network looks.",
             "Switch it off to see what the network alone says.",
             more=True,
         ),

@@ -53,8 +53,22 @@ class SortingNetwork(nn.Module):
         -------
         Tensor of float32, shape (n,)
         """
-        pooled = self.encoder(slices[:, None].float() / 255).float().mean(dim=(-2, -1))
-        with torch.autocast(slices.device.type, enabled=False):
+        return self.score(slices[:, None].float() / 255)
+
+    def score(self, pictures: Tensor) -> Tensor:
+        """Return one float32 score a picture, differentiable in the pictures.
+
+        Parameters
+        ----------
+        pictures : Tensor of float32, shape (n, 1, size, size)
+            Grey values in [0, 1].
+
+        Returns
+        -------
+        Tensor of float32, shape (n,)
+        """
+        pooled = self.encoder(pictures).float().mean(dim=(-2, -1))
+        with torch.autocast(pictures.device.type, enabled=False):
             scores: Tensor = self.head(pooled)[:, 0]  # bfloat16 keeps 8 bits: neighbouring slices would tie
         return scores
 
