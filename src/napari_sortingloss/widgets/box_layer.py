@@ -126,7 +126,7 @@ class BoxLayer:
 
     def _draw(self) -> None:
         viewer = self._viewer()
-        if viewer is None:
+        if viewer is None or self.layer not in viewer.layers:
             return
         before, look = self.layer.nshapes, self._look()
         translate = self._offset * self._voxel_size
@@ -219,9 +219,7 @@ class BoxLayer:
         viewer = self._viewer()
         if viewer is None or self._drawn is None or not len(self.layer.data):
             return
-        slider = layer_order(viewer.dims.order)[0]
-        point = viewer.dims.point[-3:][slider] * _unit_ratio(viewer, self.layer, slider)
-        index = round(point / self._voxel_size[slider] - self._offset[slider])
+        slider, index, point = slice_in_view(viewer, self.layer.units, self._voxel_size, self._offset)
         low, high = self.box[slider]
         if not low <= index < high:
             return
@@ -251,12 +249,7 @@ class BoxLayer:
             if changed:
                 self.dragged.emit(self.box)
         elif action in ("added", "removed", "changed"):
-            QTimer.singleShot(0, self._restore)  # napari is not done with the shape yet
-
-    def _restore(self) -> None:
-        viewer = self._viewer()
-        if viewer is not None and self.layer in viewer.layers:
-            self._draw()
+            QTimer.singleShot(0, self._draw)  # napari is not done with the shape yet
 
 
 def layer_order(order: Sequence[int]) -> tuple[int, int, int]:
@@ -265,9 +258,22 @@ def layer_order(order: Sequence[int]) -> tuple[int, int, int]:
     return int(ranks[0]), int(ranks[1]), int(ranks[2])
 
 
-def _unit_ratio(viewer: Any, layer: Any, axis: int) -> float:
-    """Return how many of the layer's units one of the viewer's is; volumes in mm and µm may share a viewer."""
-    units = viewer.dims.units
-    if units is None or len(units) < 3:
-        return 1.0
-    return float((1 * units[-3:][axis]).to(layer.units[axis]).magnitude)
+def slice_in_view(
+    viewer: Any, units: Sequence[Any], voxel_size: Sequence[float], offset: Sequence[float]
+) -> tuple[int, int, float]:
+    """Return the axis of the slider, the voxel of a volume that it stands at, and the place of that slice.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    units : sequence of pint.Unit
+        Of a layer of the volume; another layer may make the viewer count in others.
+    voxel_size, offset : sequence of float
+        Of the volume; the offset in voxels.
+    """
+    axis = layer_order(viewer.dims.order)[0]
+    place = float(viewer.dims.point[-3:][axis])
+    world = viewer.dims.units
+    if world is not None and len(world) >= 3 and world[-3:][axis] != units[axis]:
+        place *= float((1 * world[-3:][axis]).to(units[axis]).magnitude)
+    return axis, round(place / voxel_size[axis] - offset[axis]), place

@@ -82,7 +82,9 @@ class LocalizeLayers:
     def slice_in_view(self) -> tuple[str, int | None]:
         """Return the axis of the slider and the voxel of the volume that it stands at; None in 3D or with no volume."""
         viewer, layer = self._viewer(), next(iter(self.layers.values()), None)
-        if viewer is None or layer is None or self.plan is None or viewer.dims.ndisplay == 3:
+        if viewer is None or layer is None or self.plan is None or layer not in viewer.layers:
+            return AXES[0], None
+        if viewer.dims.ndisplay == 3:
             return AXES[0], None
         axis, voxel, _ = slice_in_view(viewer, layer.units, self.plan.voxel_size, self.plan.offset)
         return AXES[axis], voxel
@@ -209,11 +211,7 @@ class LocalizeLayers:
         )
         same = there is not None and before is not None and before.mark("") == plan.mark("")
         if not same or tuple(layer.contrast_limits) == before.limits:
-            low, high = plan.limits
-            layer.contrast_limits_range = (
-                min(low, float(np.nanmin(plan.uncertainty.data))),
-                max(high, float(np.nanmax(plan.uncertainty.data))),
-            )
+            layer.contrast_limits_range = plan.bounds
             layer.contrast_limits = plan.limits
 
     def _show_region(self, viewer: Any, region: PlacedMap) -> None:

@@ -58,8 +58,8 @@ class LocalizePlan:
     box : Box
         In voxels of the volume.
     uncertainty, region : PlacedMap
-    limits : tuple of float
-        Contrast limits of the uncertainty.
+    limits, bounds : tuple of float
+        Contrast limits of the uncertainty, and its lowest and highest value.
     hull : tuple of ndarray or None
         Vertices (n, 3) in voxel indices of the volume, and faces (m, 3).
     """
@@ -75,6 +75,7 @@ class LocalizePlan:
     uncertainty: PlacedMap
     region: PlacedMap
     limits: tuple[float, float]
+    bounds: tuple[float, float]
     hull: tuple[NDArray[Any], NDArray[Any]] | None
 
     def mark(self, content: str) -> dict[str, str]:
@@ -113,6 +114,7 @@ def plan(
         Of the volume; a crop's offset moves its layers to where it was cut from.
     """
     path = str(getattr(study, "path", study))
+    limits, bounds = _limits(uncertainty[0])
     return LocalizePlan(
         study=path,
         volume=record.name,
@@ -124,7 +126,8 @@ def plan(
         box=localization.box,
         uncertainty=placed(*uncertainty, record),
         region=placed(np.asarray(region[0]).astype(np.uint8), region[1], record),
-        limits=_limits(uncertainty[0]),
+        limits=limits,
+        bounds=bounds,
         hull=mesh_of(localization.hull, record.shape),
     )
 
@@ -141,16 +144,18 @@ def placed(data: NDArray[Any], grid: Grid, record: VolumeRecord | LocalizePlan) 
     return PlacedMap(np.asarray(data)[kept], grid.spacing(record.voxel_size), (z, y, x))
 
 
-def _limits(values: NDArray[np.floating]) -> tuple[float, float]:
+def _limits(values: NDArray[np.floating]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return contrast limits, from percentiles of a sample, and what they can be moved between; both are no points."""
     flat = np.asarray(values).ravel()
     flat = flat[:: max(1, flat.size // _SAMPLE)]
     flat = flat[np.isfinite(flat)]
     if not flat.size:
-        return 0.0, 1.0
+        return (0.0, 1.0), (0.0, 1.0)
+    least, most = float(flat.min()), float(flat.max())
+    if not most > least:
+        most = least + (abs(least) or 1.0)
     low, high = (float(v) for v in np.percentile(flat, _LIMITS))
-    if not high > low:
-        low, high = float(flat.min()), float(flat.max())
-    return (low, high) if high > low else (low, low + (abs(low) or 1.0))
+    return ((low, high) if high > low else (least, most)), (least, most)
 
 
 def mesh_of(hull: Hull | None, shape: Shape) -> tuple[NDArray[Any], NDArray[Any]] | None:
