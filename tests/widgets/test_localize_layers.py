@@ -149,6 +149,18 @@ def test_a_flat_or_empty_map_is_shown_without_complaint(viewer, study):
         assert made.layers["box"].nshapes == 0
 
 
+def test_another_volume_is_shown_in_a_slice_of_its_box_the_same_one_where_it_was(shown, viewer, study):
+    assert shown.slice_in_view() == ("z", 11)
+    viewer.dims.set_current_step(0, 22)
+    shown.show(planned(study))
+    assert shown.slice_in_view() == ("z", 22)
+    shown.show(planned(study, "fish_b", ((2, 9), (3, 15), (1, 8))))
+    assert shown.slice_in_view() == ("z", 5)
+    shown.show(planned(study, "fish_b", ((2, 9), (3, 15), (1, 8)), offset=(30, 3, 4)))
+    shown.look_at_box()
+    assert shown.slice_in_view() == ("z", 5)
+
+
 def test_the_layers_stay_above_a_volume_shown_after_them(shown, viewer, study):
     layers.show(viewer, [layers.plan(study.volume("fish_b"))])
     theirs = viewer.add_points(np.zeros((1, 3)))

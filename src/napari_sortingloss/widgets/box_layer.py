@@ -119,6 +119,18 @@ class BoxLayer:
         self._selecting = True
         self._select()
 
+    def look_at(self) -> None:
+        """Step to the middle of the box, if the slice in view is outside it."""
+        viewer = self._viewer()
+        if viewer is None or viewer.dims.ndisplay == 3 or self.box == NO_BOX:
+            return
+        units = self.layer.units
+        axis, index, _ = slice_in_view(viewer, units, self._voxel_size, self._offset)
+        low, high = self.box[axis]
+        if not low <= index < high:
+            place = (self._offset[axis] + (low + high - 1) // 2) * self._voxel_size[axis]
+            viewer.dims.set_point(viewer.dims.ndim - 3 + axis, place / _unit_ratio(viewer, units, axis))
+
     @property
     def _side(self) -> float:
         """The unit of the layer's coordinates."""
@@ -272,8 +284,13 @@ def slice_in_view(
         Of the volume; the offset in voxels.
     """
     axis = layer_order(viewer.dims.order)[0]
-    place = float(viewer.dims.point[-3:][axis])
-    world = viewer.dims.units
-    if world is not None and len(world) >= 3 and world[-3:][axis] != units[axis]:
-        place *= float((1 * world[-3:][axis]).to(units[axis]).magnitude)
+    place = float(viewer.dims.point[-3:][axis]) * _unit_ratio(viewer, units, axis)
     return axis, round(place / voxel_size[axis] - offset[axis]), place
+
+
+def _unit_ratio(viewer: Any, units: Sequence[Any], axis: int) -> float:
+    """Return how many of a layer's units one of the viewer's is."""
+    world = viewer.dims.units
+    if world is None or len(world) < 3 or world[-3:][axis] == units[axis]:
+        return 1.0
+    return float((1 * world[-3:][axis]).to(units[axis]).magnitude)

@@ -90,7 +90,7 @@ class LocalizeLayers:
         return AXES[axis], voxel
 
     def show(self, plan: LocalizePlan, *, edit: bool = True) -> None:
-        """Show a localisation in place of the one before.
+        """Show a localisation in place of the one before; of another volume, a slice through its box.
 
         Parameters
         ----------
@@ -109,6 +109,8 @@ class LocalizeLayers:
         self._show_hull(viewer, plan.hull)
         self._show_box(viewer, plan)
         self._raise(viewer, plan)
+        if before is None or before.mark("") != plan.mark(""):
+            self.look_at_box()
         if edit and plan.box != NO_BOX:
             self.edit_box()
         elif active in viewer.layers:
@@ -134,6 +136,11 @@ class LocalizeLayers:
         """Show another box of the same volume."""
         if self._box is not None:
             self._box.set_box(box)
+
+    def look_at_box(self) -> None:
+        """Step to the middle of the box, if the slice in view is outside it."""
+        if self._box is not None:
+            self._box.look_at()
 
     def edit_box(self) -> None:
         """Make the box ready to be dragged: its layer active and its handles shown."""
