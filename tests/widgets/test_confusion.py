@@ -119,6 +119,7 @@ def test_the_history_of_a_run_keeps_the_last_table_of_each_split():
 
 def test_it_is_hidden_for_runs_without_classes(keep, viewer):
     panel = keep(RunPanel(Background(None)))
+    keep(panel.status)  # a stage lays it out elsewhere
     panel.apply_theme(colors(viewer))
     panel._on_history(RunHistory())
     assert panel.confusion.isHidden()
