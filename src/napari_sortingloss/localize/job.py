@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sortingloss.errors import BadInput, BadSetting, OutOfMemory
+from napari_sortingloss.errors import BadInput, BadSetting, OutOfMemory, StudyError
 from napari_sortingloss.events import Event, Notice, Progress, Result
 from napari_sortingloss.localize.grid import Grid
 from napari_sortingloss.localize.region import Region, find_region
@@ -19,7 +19,12 @@ from napari_sortingloss.localize.resample import block_mean, step_for
 from napari_sortingloss.localize.review import HALF
 from napari_sortingloss.localize.settings import LocalizeSettings
 from napari_sortingloss.study.boxes import NO_BOX, Box, grown
-from napari_sortingloss.study.localizations import Localization, LocalizationWriter, Profile
+from napari_sortingloss.study.localizations import (
+    Localization,
+    LocalizationWriter,
+    Profile,
+    read_localization,
+)
 from napari_sortingloss.study.schema import AXES, now
 
 if TYPE_CHECKING:
@@ -63,7 +68,7 @@ def localize(study: Study, settings: LocalizeSettings) -> Iterator[Event]:
         `Progress`; a `Notice` for each doubt; last a `Result` whose value has ``run``, ``recipe`` and ``volumes``: for
         each ``name``, ``box`` (half-open, voxels of the study's volume; empty where nothing was found),
         ``removed_fraction``, ``kept_fraction``, ``threshold``, ``fraction``, ``statistic``, ``status``, ``warnings`` and
-        ``seconds``. What is found in a volume is in ``localizations/NAME/RUN`` as soon as the next one begins, and
+        ``seconds``. A box that a person has accepted or moved stays, unless ``again`` is set. What is found in a volume is in ``localizations/NAME/RUN`` as soon as the next one begins, and
         stays when the job is closed.
 
     Raises
@@ -95,6 +100,13 @@ def localize(study: Study, settings: LocalizeSettings) -> Iterator[Event]:
     with ExitStack() as stack:
         look = looks[run.task](run, settings, stack)
         for volume in volumes:
+            checked = None if settings.again else _checked(study, volume.name, run.id)
+            if checked is not None:
+                yield Notice(
+                    message=f"{volume.name}: a person has {checked[1]} its box; it stays (see 'again')."
+                )
+                results.append(_summary(checked[0]))
+                continue
             found = yield from _localize_one(study, run, volume, look, chosen)
             results.append(_summary(found))
             for warning in found.warnings:
@@ -110,6 +122,17 @@ def _check(volume: Volume) -> None:
                 f"it has only {size} voxels along {name}",
                 "choose volumes of at least 4 voxels along each axis",
             )
+
+
+def _checked(study: Study, volume: str, run: str) -> tuple[Localization, str] | None:
+    """Return the localisation that a person has worked on, and how; a damaged one is no loss."""
+    try:
+        before = read_localization(study, volume, run)
+    except StudyError:
+        return None
+    if before is None or not (before.adjusted or before.status != "found"):
+        return None
+    return before, "moved" if before.status == "found" else before.status
 
 
 def _sorting(run: Run, settings: LocalizeSettings, stack: ExitStack) -> _Look:

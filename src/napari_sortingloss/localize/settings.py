@@ -108,6 +108,14 @@ class LocalizeSettings(Settings):
             "What is added to the box on every side.", "In % of the volume's side.", unit="%", low=0, high=50
         ),
     ] = 0.0
+    again: Annotated[
+        bool,
+        Setting(
+            "Localise again where a person has accepted or moved the box of this run; it is lost then.",
+            "Otherwise such volumes are left as they are.",
+            hidden=True,
+        ),
+    ] = False
     weights: Annotated[
         Literal["best", "last"],
         Setting("Which of the run's weights: the best on the validation volumes, or the last.", more=True),

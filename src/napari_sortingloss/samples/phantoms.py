@@ -36,6 +36,8 @@ class Phantom:
     voxels : ndarray of uint16 or float32, shape (z, y, x)
     labels : ndarray of uint8, shape (z, y, x)
         0 and the labels of `SAMPLE_CLASSES`.
+    specimen : ndarray of bool, shape (z, y, x)
+        The voxels that are at least half fish, fins included; neither tube nor water.
     box : tuple
         Half-open bounding box ``((z0, z1), (y0, y1), (x0, x1))`` of the specimen with its fins, without the tube.
     voxel_size : tuple of float
@@ -48,6 +50,7 @@ class Phantom:
     name: str
     voxels: NDArray[np.generic]
     labels: NDArray[np.uint8]
+    specimen: NDArray[np.bool_]
     box: Box
     voxel_size: tuple[float, float, float]
     unit: str
@@ -142,11 +145,13 @@ def make_phantom(index: int, *, scale: float = 1.0, seed: int = 0) -> Phantom:
     model = _model(
         specimen, (shape[0], shape[1], shape[2]), (voxel_size[0], voxel_size[1], voxel_size[2]), rng
     )
+    solid = model.solid >= 0.5
     return Phantom(
         name=specimen.name,
         voxels=expose(model.attenuation, model.plane, specimen.scan, rng),
         labels=model.labels,
-        box=_bounds(model.solid >= 0.5),
+        specimen=solid,
+        box=_bounds(solid),
         voxel_size=(voxel_size[0], voxel_size[1], voxel_size[2]),
         unit="um",
         upside_down=specimen.upside_down,
