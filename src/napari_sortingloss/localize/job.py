@@ -99,6 +99,8 @@ def localize(study: Study, settings: LocalizeSettings) -> Iterator[Event]:
     results = []
     with ExitStack() as stack:
         look = looks[run.task](run, settings, stack)
+        if run.task == "rotation":  # its intervals are the published recipe, not a share of the volume
+            chosen = chosen.replace(fraction=settings.fraction)
         for volume in volumes:
             checked = None if settings.again else _checked(study, volume.name, run.id)
             if checked is not None:
