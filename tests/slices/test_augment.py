@@ -266,3 +266,15 @@ def test_importing_the_room_loads_neither_torch_nor_opencv():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_upright_augmentation_turns_nothing_and_brings_no_black_edge_in(level):
+    affine = next(p for _, functions in recipe(level, upright=True) for n, p in functions if n == "Affine")
+    pipeline = build_pipeline([(1.0, [("Affine", affine)])])
+    wedge = np.tile(np.linspace(50, 250, 64).astype(np.uint8), (64, 1))  # the same in all rows
+    for seed in range(20):
+        changed = apply(pipeline, wedge, seed)
+        assert changed.min() >= 50
+        assert np.ptp(changed.astype(int), axis=0).max() <= 1
+    assert recipe("none", upright=True) == ()

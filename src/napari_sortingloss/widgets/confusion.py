@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from qtpy.QtCore import QEvent, QRect, QSize, Qt
-from qtpy.QtGui import QColor, QHelpEvent, QPainter, QPaintEvent, QPen
+from qtpy.QtGui import QColor, QHelpEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolTip, QVBoxLayout, QWidget
 
 from napari_sortingloss.events import Matrix
@@ -83,6 +83,7 @@ class ConfusionPlot(QWidget):
             self.setAccessibleName(f"True and said {matrix.what} on {SPLITS[self._split]} volumes")
             self.setAccessibleDescription(right)
         self._table = table
+        self.setMinimumHeight(self.heightForWidth(self.width()))
         self.updateGeometry()
         self.update()
 
@@ -104,6 +105,11 @@ class ConfusionPlot(QWidget):
         """Return the height that `width` needs."""
         k = len(self._table.labels) if self._table is not None else 0
         return k * self._side(width) + self._foot() + 2
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Keep the height that the new width needs, also where room is short."""
+        super().resizeEvent(event)
+        self.setMinimumHeight(self.heightForWidth(self.width()))
 
     def tip_at(self, x: int, y: int) -> str:
         """Return what the cell under a point says, or an empty string."""
@@ -218,9 +224,7 @@ class ConfusionRow(QWidget):
         for split, plot in self.plots.items():
             plot.set_matrix(matrices.get(split))
         what = next((matrix.what for matrix in matrices.values()), "")
-        self._title.setText(
-            f"True {what} (rows) and the {what} the network says (columns)".replace("  ", " ")
-        )
+        self._title.setText(f"True {what} (rows) → the network's (columns)".replace("  ", " "))
         self._say_names()
 
     def apply_theme(self, colors: Colors) -> None:

@@ -83,6 +83,7 @@ class CurvePlot(QWidget):
         self._history: RunHistory | None = None
         self._drawn: list[tuple[Any, ...]] = []
         self._range: tuple[float, ...] = ()
+        self._dense = True
         self._show_chance()
 
     def set_history(self, history: RunHistory, others: Sequence[Compared] = ()) -> None:
@@ -104,6 +105,11 @@ class CurvePlot(QWidget):
         last = _last(v_values) if v_values else _last(smoothed)
         self._set_title(last, bool(v_values))
         self._set_range([(steps, values), (v_steps, v_values), *(_of(other, metric) for other in others)])
+
+    def set_dense(self, dense: bool) -> None:
+        """Say whether there is room for many numbers along the steps."""
+        self._dense = dense
+        self._range = ()
 
     def apply_theme(self, colors: Colors) -> None:
         """Restyle."""
@@ -168,6 +174,8 @@ class CurvePlot(QWidget):
             return
         self._range = wanted
         right = wanted[0]
+        few = None if self._dense else _round_step(right / 2.5)
+        self.plot.getAxis("bottom").setTickSpacing(few, few)
         self.plot.setXRange(0, right, padding=0.02)
         self.plot.setYRange(low, wanted[2], padding=0)
         if self.curve.chance is not None:
@@ -204,7 +212,8 @@ class CurveRow(QWidget):
             plot.deleteLater()
         self.plots = [CurvePlot(curve) for curve in curves]
         for plot in self.plots:
-            self._row.addWidget(plot, 3 if plot.curve.main else 2)
+            self._row.addWidget(plot, 3 if plot.curve.main and len(self.plots) < 3 else 2)
+            plot.set_dense(len(self.plots) < 3)
             if self._colors is not None:
                 plot.apply_theme(self._colors)
         self.set_history(self._history, self._others)
@@ -252,6 +261,12 @@ def _of(other: Compared, metric: str) -> tuple[list[int], list[float]]:
 def _above(value: float, ratio: float = 1.15) -> float:
     """Return the next number not below `value` in a geometric series."""
     return float(ratio ** np.ceil(np.log(value) / np.log(ratio) - 1e-9))
+
+
+def _round_step(value: float) -> float:
+    """Return the least of 1, 2, 5, 10, 20, … that is not below `value`."""
+    power = 10.0 ** np.floor(np.log10(max(value, 1.0)))
+    return float(next(power * n for n in (1, 2, 5, 10) if power * n >= value * (1 - 1e-9)))
 
 
 def _last(values: Sequence[float]) -> float | None:

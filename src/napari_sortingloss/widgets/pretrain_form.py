@@ -252,6 +252,7 @@ class PretrainForm(QWidget):
         chosen = settings_for(self.task_name)
         for old in (*self._labels, *(edit.widget for edit in self.edits.values())):
             self._grid.removeWidget(old)
+            old.hide()  # at once; it is deleted only when the window next has time
             old.deleteLater()
         self._labels = []
         fields = {f.name: f for f in chosen.fields() if not (f.about.more or f.about.hidden)}
