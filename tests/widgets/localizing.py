@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,8 @@ from napari_sortingloss.localize.grid import Grid
 from napari_sortingloss.localize.settings import LocalizeSettings
 from napari_sortingloss.pretext import settings_for
 from napari_sortingloss.study import Study
-from napari_sortingloss.study import localizations as store
 from napari_sortingloss.study.boxes import NO_BOX, Box
-from napari_sortingloss.study.localizations import Hull, Localization, LocalizationWriter, Profile
+from napari_sortingloss.study.localizations import Localization, LocalizationWriter, Profile
 from napari_sortingloss.study.schema import now
 
 BOXES: dict[str, Box] = {"fish_a": ((4, 20), (3, 15), (6, 24)), "fish_b": ((2, 14), (4, 22), (3, 11))}
@@ -93,31 +91,3 @@ def localize_job(study: Study, settings: LocalizeSettings) -> Iterator[Event]:
             }
         )
     yield Result(value={"run": settings.run, "volumes": done})
-
-
-@dataclass(frozen=True)
-class Cut:
-    """A region as `localize.region` gives it."""
-
-    mask: np.ndarray
-    box: Box
-    hull: Hull | None
-    threshold: float
-    fraction: float
-    warnings: tuple[str, ...] = ()
-
-
-class Maps:
-    """The maps of a localisation and the regions cut from them, as `localize.review` gives them."""
-
-    def __init__(self, study: Study, found: Localization) -> None:
-        values, grid = store.read_map(study, found.volume, found.run, "uncertainty")
-        self.uncertainty = self.evidence = np.asarray(values)
-        self.uncertainty_grid = self.evidence_grid = Grid.from_json(grid)
-        self.shape = found.shape
-
-    def with_fraction(self, fraction: float | None) -> Cut:
-        """Cut the region at a share of the volume, or where the map rises above nothing."""
-        level = 0.0 if fraction is None else float(np.quantile(self.evidence, 1 - fraction))
-        mask = self.evidence > level
-        return Cut(mask, self.evidence_grid.box_of(mask, self.shape), None, level, float(mask.mean()))

@@ -35,10 +35,10 @@ def shown(table: ReviewTable, row: int) -> list[str]:
 
 
 def test_a_row_says_state_kept_share_and_size_before_and_after(table):
-    assert shown(table, 0) == ["a", "◐ to check", "26 %", "1 kB → 260 B"]
+    assert shown(table, 0) == ["a", "◐ check", "26 %", "1 kB → 260 B"]
     assert shown(table, 1) == ["b", "✓ accepted", "25 % ✎", "24.0 → 6.0 GB"]
     assert shown(table, 2)[1:3] == ["○ not yet", ""]
-    assert shown(table, 3)[1] == "⚠ to check"
+    assert shown(table, 3)[1] == "⚠ check"
     assert shown(table, 4)[1] == "– skipped"
 
 

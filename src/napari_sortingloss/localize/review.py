@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_sortingloss.localize.grid import Grid
+from napari_sortingloss.localize.intervals import INSIDE
 from napari_sortingloss.localize.region import Floats, Region, find_region
 from napari_sortingloss.study.localizations import Localization, find_localization, read_map
 
@@ -52,7 +53,9 @@ class Review:
 
     def with_fraction(self, fraction: float | None) -> Region:
         """Return the region whose evidence is among the highest `fraction` of the volume; None finds a threshold."""
-        automatic = HALF if self.refined and fraction is None else None
+        automatic = None
+        if fraction is None and (self.refined or self.localization.statistic == "certainty"):
+            automatic = HALF if self.refined else INSIDE
         return self._find(threshold=automatic, fraction=fraction)
 
     def _find(self, *, threshold: float | None = None, fraction: float | None = None) -> Region:

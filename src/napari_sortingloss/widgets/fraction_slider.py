@@ -6,7 +6,15 @@ import math
 
 from psygnal import Signal
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QSlider, QToolButton, QWidget
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QLabel,
+    QSlider,
+    QToolButton,
+    QWidget,
+)
 
 from napari_sortingloss.widgets.fields import ShortFloatBox, calm_wheel
 
@@ -30,7 +38,7 @@ class FractionSlider(QWidget):
         self._quiet = False
         self._fraction = 0.03
         self._automatic = True
-        self.label = QLabel("&Threshold")
+        self.label = QLabel("Threshold")
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, TICKS)
         self.slider.setSingleStep(3)
@@ -42,6 +50,9 @@ class FractionSlider(QWidget):
         self.box.setRange(100 * LOW, 100 * HIGH)
         self.box.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
         self.box.setSuffix(" %")
+        self.box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
+        self.box.setAlignment(Qt.AlignmentFlag.AlignRight)
+        self.box.setFixedWidth(self.box.fontMetrics().horizontalAdvance("0.123 %") + 18)
         self.box.setKeyboardTracking(False)
         self.box.setProperty("slim", True)
         self.box.setAccessibleName("Threshold, in % of the volume")

@@ -126,6 +126,8 @@ class LocalizeActions:
                 return
             if answer == "others":
                 settings = settings.replace(volumes=tuple(n for n in settings.volumes if n not in checked))
+            else:
+                settings = settings.replace(again=True)
         self.begin(settings)
 
     def begin(self, settings: LocalizeSettings) -> None:

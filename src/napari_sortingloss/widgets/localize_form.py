@@ -7,7 +7,7 @@ from typing import Any
 
 from psygnal import Signal
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.localize.settings import LocalizeSettings
@@ -64,13 +64,15 @@ class LocalizeForm(QWidget):
         grid.setVerticalSpacing(4)
         grid.setColumnStretch(1, 1)
         grid.setColumnStretch(3, 1)
-        _cell(grid, 0, 0, "&Run", self.run, 3)
+        _cell(grid, 0, 0, "Run", self.run, 3)
         grid.addWidget(self.about, 1, 1, 1, 3)
-        _cell(grid, 2, 0, "&Volumes", self.volumes, 3)
+        _cell(grid, 2, 0, "Volumes", self.volumes, 3)
         for i, (name, field) in enumerate(fields.items()):
             edit = self.edits[name]
             edit.set_value(field.default)
             edit.changed.connect(self._tell)
+            if isinstance(edit.widget, QAbstractSpinBox):
+                edit.widget.setMinimumWidth(edit.widget.fontMetrics().horizontalAdvance("0.00 %") + 50)
             label = _cell(grid, 3 + i // 2, 2 * (i % 2), field.label, edit.widget)
             for part in (label, edit.widget):
                 part.setToolTip(f"<p>{field.tooltip}</p>")
@@ -189,9 +191,10 @@ class LocalizeForm(QWidget):
         if info is None:
             self.about.setText(GONE if self.run_id else "")
         else:
-            parts = [TASKS[info.task].title if info.task in TASKS else info.task, given(info.settings)]
-            text = ", ".join(part for part in parts if part)
-            self.about.setText("\n".join((text, *_figures(info))))
+            task = TASKS[info.task].title if info.task in TASKS else info.task
+            said, figure = given(info.settings), figures(info.summary)[:1]
+            self.about.setText(" · ".join((task, *figure)))
+            self.about.setToolTip("\n".join(part for part in (f"{task}, {said}" if said else task, *figure)))
         self.about.setVisible(bool(self.about.text()))
 
     def _on_run(self) -> None:
@@ -210,18 +213,6 @@ class LocalizeForm(QWidget):
 def can_see(info: RunInfo) -> bool:
     """Return whether a run's network can be asked where the specimen is: it has weights, of a task that tells."""
     return info.kind == "pretrain" and info.task in TASKS_THAT_SEE and bool(info.summary.get("step"))
-
-
-def _figures(info: RunInfo) -> list[str]:
-    """Return the one figure that says how good the run is."""
-    said = figures(info.summary)
-    if said:
-        return said[:1]
-    for split, on in (("validation", "unseen volumes"), ("train", "the training volumes")):
-        accuracy = (info.summary.get(split) or {}).get("accuracy")
-        if accuracy is not None:
-            return [f"accuracy {100 * accuracy:.0f} % on {on}"]
-    return []
 
 
 def _dropout(info: RunInfo) -> float:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from napari_sortingloss.localize.settings import LocalizeSettings
+from napari_sortingloss.study.boxes import NO_BOX, grown
 from napari_sortingloss.widgets import layers, words
 from napari_sortingloss.widgets.box_keeper import BoxKeeper
 from napari_sortingloss.widgets.localize_layers import localize_layers_of
@@ -26,11 +27,8 @@ MOST = 4
 """So many volumes' maps are kept in memory: the one in view, the next, and those just left."""
 
 
-def load_review(study: Study, found: Localization) -> Review:
-    """Read the maps of a localisation. Not for the GUI thread."""
-    from napari_sortingloss.localize.review import load
-
-    return load(study, found.volume, found.run)
+LOOKS = ("contrast_limits", "gamma", "colormap", "interpolation2d", "rendering", "opacity")
+"""What a person may have changed about the layer of a volume, and wants for the next one too."""
 
 
 class ReviewShelf:
@@ -47,7 +45,9 @@ class ReviewShelf:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        review = load_review(study, found)
+        from napari_sortingloss.localize.review import load
+
+        review = load(study, found.volume, found.run)
         with self._guard:
             self._kept[key] = review
             while len(self._kept) > MOST:
@@ -80,9 +80,14 @@ class BoxReview:
         self.layers = localize_layers_of(stage.session.viewer)
         self._shelf = ReviewShelf()
         self._shown: tuple[str, ...] = ()  # the localisation whose layers are in the viewer, or on their way
+        self._added: dict[
+            str, str
+        ] = {}  # the mark of the volume's layer, if it was this review that added it
+        self._doubts: dict[tuple[str, ...], tuple[str, ...]] = {}  # what the region in view itself warns of
         self._place: tuple[Any, ...] = ()  # where the volume shown last lies
         stage.follow(self.layers.box_dragged, self.drag)
         stage.follow(self.layers.box_moving, self.follow_drag)
+        stage.follow(self.layers.stepped, stage.panel.plot.set_slice)
 
     @property
     def _stage(self) -> LocalizeWidget:
@@ -113,17 +118,17 @@ class BoxReview:
         self._shown = _key(found)
         name = found.volume
 
-        def work() -> tuple[layers.LayerPlan, LocalizePlan]:
+        def work() -> tuple[layers.LayerPlan, LocalizePlan, tuple[str, ...]]:
             volume, review = study.volume(name), self._shelf.get(study, found)
-            region = review.with_fraction(None if found.automatic else found.fraction)
+            region = dataclasses.replace(review, localization=found).region()
             maps = plan(
                 study,
                 found,
-                (review.uncertainty, review.uncertainty_grid),
+                (review.uncertainty, review.grid),
                 (region.mask, review.evidence_grid),
                 volume.record,
             )
-            return layers.plan(volume), maps
+            return layers.plan(volume), maps, region.warnings
 
         stage.background.run(work, self._take, self._no_maps, topic="review")
 
@@ -134,37 +139,43 @@ class BoxReview:
         self.layers.remove()
         self.name, self.found, self._shown = "", None, ()
 
-    def _take(self, plans: tuple[layers.LayerPlan, LocalizePlan]) -> None:
-        volume, maps = plans
+    def _take(self, plans: tuple[layers.LayerPlan, LocalizePlan, tuple[str, ...]]) -> None:
+        volume, maps, doubts = plans
         stage, found = self._stage, self.found
         viewer = stage.session.viewer
         if viewer is None or found is None or self._shown != _key(found):
             return
-        layers.show(viewer, [volume], along_axis=not viewer.layers)
+        self._doubts[_key(found)] = doubts
+        self._show_volume(viewer, volume)
         self.layers.show(maps)
         self.layers.set_box(found.box)
-        self._look_at_box(viewer, found)
+        self._bring_into_view(viewer, found)
         self._prefetch()
 
-    def _look_at_box(self, viewer: Any, found: Localization) -> None:
-        """Bring a volume that lies elsewhere, or is of another size, into view, and a slice that cuts the box."""
+    def _show_volume(self, viewer: Any, volume: layers.LayerPlan) -> None:
+        """Show the voxels in place of those of the volume before, so that forty reviews do not leave forty layers."""
+        before, added = layers.find(viewer, self._added), layers.find(viewer, volume.mark) is None
+        looks = {name: getattr(before, name) for name in LOOKS} if before is not None and added else {}
+        (layer,) = layers.show(viewer, [volume], along_axis=not viewer.layers)
+        for name, value in looks.items():
+            setattr(layer, name, value)
+        if before is not None and before is not layer:
+            viewer.layers.remove(before)
+        if added:
+            self._added = volume.mark
+        elif before is not layer:
+            self._added = {}
+
+    def _bring_into_view(self, viewer: Any, found: Localization) -> None:
+        """Fit the view to a volume that lies elsewhere or is of another size than the one before; else leave the zoom."""
         record = self._stage.session.volumes[found.volume]
-        sizes = record.voxel_size
         place = tuple(
-            round(n * s, 3) for n, s in zip((*record.shape, *record.offset), sizes * 2, strict=True)
+            round(n * s, 3)
+            for n, s in zip((*record.shape, *record.offset), record.voxel_size * 2, strict=True)
         )
         if place != self._place:
             self._place = place
             viewer.reset_view()
-        if found.is_empty or viewer.dims.ndisplay == 3 or viewer.dims.ndim < 3:
-            return
-        axis = viewer.dims.order[0] if viewer.dims.ndim == 3 else viewer.dims.ndim - 3
-        at = axis - (viewer.dims.ndim - 3)
-        if at < 0:
-            return
-        low, high = ((n + record.offset[at]) * sizes[at] for n in found.box[at])
-        if not low <= viewer.dims.point[axis] < high:
-            viewer.dims.set_point(axis, float(sizes[at] * round((low + high) / 2 / sizes[at])))
 
     def _no_maps(self, error: BaseException) -> None:
         self._shown = ()
@@ -221,13 +232,9 @@ class BoxReview:
         found = self.found
         if found is None:
             return
-        try:
-            fraction = LocalizeSettings.from_json(found.settings).resolved().fraction
-        except Exception:  # settings of another version: the box is what matters
-            fraction = None
+        fraction = _settings(found).get("fraction")
         self.slide(found.found)
-        if found.statistic != "certainty":
-            self._cut(fraction, {"box": found.found, "automatic": fraction is None or found.automatic})
+        self._cut(fraction, {"box": found.found})
 
     def _cut(self, fraction: float | None, given: dict[str, Any]) -> None:
         stage, study, found = self._stage, self._stage.session.study, self.found
@@ -240,20 +247,23 @@ class BoxReview:
 
         def done(cut: tuple[Region, Grid]) -> None:
             region, grid = cut
+            key = _key(found)
+            before = self._doubts.get(key, found.warnings)
+            self._doubts[key] = region.warnings
             changes = {
-                "box": region.box,
+                "box": _with_margin(region.box, found),
                 "hull": region.hull,
                 "threshold": region.threshold,
                 "fraction": region.fraction,
                 "automatic": fraction is None,
-                "warnings": region.warnings,
+                "warnings": (*(w for w in found.warnings if w not in before), *region.warnings),
                 **given,
             }
             current = stage.localization(found.volume)
-            if current is None or _key(current) != _key(found):
+            if current is None or _key(current) != key:
                 return
             self.keeper.change(study, current, **changes)
-            if self.found is not None and _key(self.found) == _key(found):
+            if self.found is not None and _key(self.found) == key:
                 self._adopt(stage.localization(found.volume))
                 if self._in_viewer(found):
                     self.layers.update_region(region.mask, grid, region.hull)
@@ -325,6 +335,17 @@ class BoxReview:
             stage.bar.show_message("success", text, f"Crop {left} accepted ▸", stage.actions_.crop)
         else:
             stage.bar.show_message("success", text)
+
+
+def _settings(found: Localization) -> dict[str, float]:
+    """Return what the job was told that still matters here, whatever version of the program told it."""
+    told = {name: found.settings.get(name) for name in ("fraction", "margin")}
+    return {name: value for name, value in told.items() if isinstance(value, (int, float))}
+
+
+def _with_margin(box: Box, found: Localization) -> Box:
+    margin = _settings(found).get("margin", 0.0)
+    return box if box == NO_BOX else grown(box, found.shape, [margin / 100 * n for n in found.shape])
 
 
 def _key(found: Localization) -> tuple[str, ...]:

@@ -85,15 +85,14 @@ class ReviewPanel(QWidget):
             self._shown = key
             self.sliders.set_volume(record.shape, record.voxel_size, record.unit)
             self.plot.set_profiles(found.profiles, record.shape, record.voxel_size, record.unit)
-        by_threshold = found.statistic != "certainty"
-        self.fraction.setVisible(by_threshold)
         self.fraction.set_value(found.fraction, found.automatic)
         self.show_box(found)
         lines = [NOTHING] if found.is_empty else []
         lines += found.warnings
         self.warnings.setText("\n".join(f"⚠ {line}" for line in lines))
         self.warnings.setVisible(bool(lines))
-        changed = found.adjusted or (by_threshold and not found.automatic)
+        given = found.settings.get("fraction")
+        changed = found.adjusted or (given is None and not found.automatic)
         allow(
             self.reset,
             "" if changed else "It is as it was found",

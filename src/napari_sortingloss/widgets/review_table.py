@@ -16,7 +16,7 @@ from napari_sortingloss.widgets.shortcuts import bind, keys_of
 
 HEADERS = ("volume", "state", "keeps", "8-bit size")
 NAME, STATE, KEEPS, SIZE = range(4)
-MOST_ROWS = 8
+MOST_ROWS = 6
 """More volumes than these scroll."""
 ADJUSTED = "✎"
 
@@ -25,7 +25,7 @@ SIGNS: dict[Status, str] = {
     "none": "○ not yet",
     "waiting": "… waits",
     "working": "▶ at work",
-    "found": "◐ to check",
+    "found": "◐ check",
     "accepted": "✓ accepted",
     "skipped": "– skipped",
     "damaged": "✖ damaged",
@@ -72,7 +72,7 @@ class ReviewRow:
         if self.status == "accepted" and self.crop:
             return "✓ cropped"
         if self.status == "found" and self.warnings:
-            return "⚠ to check"
+            return "⚠ check"
         return SIGNS[self.status]
 
 

@@ -119,6 +119,10 @@ def style_sheet(c: Colors) -> str:
     QToolButton[quiet="true"]:hover {{ background-color: {c.field}; border-radius: 2px; }}
     QToolButton[popupMode="1"] {{ background-color: {c.field}; border-radius: 2px; padding: 4px 22px 4px 8px; }}
     QToolButton[popupMode="1"]::menu-button {{ width: 18px; border: none; background: transparent; }}
+    QToolButton[choice="true"] {{ background-color: {c.field}; border: 1px solid transparent; border-radius: 2px;
+        padding: 2px 8px; }}
+    QToolButton[choice="true"]:checked {{ border-color: {c.train}; color: {c.train}; }}
+    QToolButton[choice="true"]:focus {{ border: 1px solid {c.train}; }}
     QPushButton[small="true"] {{ padding: 0px 10px; }}
     QAbstractSpinBox {{ min-width: 40px; }}
     QAbstractSpinBox[slim="true"] {{ padding: 1px 3px; }}
