@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_sortingloss.errors import BadInput, BadSetting, OutOfMemory, StudyError
 from napari_sortingloss.events import Event, Notice, Progress, Result
 from napari_sortingloss.localize.grid import Grid
-from napari_sortingloss.localize.region import Region, find_region
+from napari_sortingloss.localize.region import Region, find_region, finite, is_flat
 from napari_sortingloss.localize.resample import block_mean, step_for
 from napari_sortingloss.localize.review import HALF
 from napari_sortingloss.localize.settings import LocalizeSettings
@@ -95,6 +95,8 @@ def localize(study: Study, settings: LocalizeSettings) -> Iterator[Event]:
     for volume in volumes:
         _check(volume)
     chosen = settings.resolved()
+    if run.task == "rotation":  # its box is that of three intervals, in either recipe: no share of the volume
+        chosen = chosen.replace(fraction=settings.fraction)
     yield Progress(done=0, total=0, what="loading the network")
     results = []
     with ExitStack() as stack:
@@ -168,10 +170,11 @@ def _rotation(run: Run, settings: LocalizeSettings, stack: ExitStack) -> _Look:
                 "a run of the task 'rotation' is asked for its certainty, once for each slice",
                 "leave it out, or choose a run of the task 'sorting'",
             )
+    every = settings.resolved().every
     judge = stack.enter_context(load_rotation(run, settings.weights, settings.device, settings.threads))
 
     def look(volume: Volume) -> Generator[Event, None, _Seen]:
-        curves = yield from certainty_curves(judge, volume, settings.every)
+        curves = yield from certainty_curves(judge, volume, every)
         found = [
             interval(curves[axis].values, curves[axis].positions, size, name=axis)
             for axis, size in zip(AXES, volume.shape, strict=True)
@@ -203,20 +206,20 @@ def _localize_one(
     with LocalizationWriter(study, volume.name, run.id) as writer:
         try:
             seen = yield from look(volume)
+            writer.uncertainty(seen.map, seen.grid.to_json())
+            region, warnings = None, list(seen.warnings)
+            if settings.refine and not is_flat(finite(seen.map)):
+                region = yield from _refined(volume, seen, settings, writer, warnings)
+            if region is None:
+                region = _find(volume, seen.map, seen.grid, settings, seen.threshold)
         except Exception as error:
             if not _is_out_of_memory(error):
                 raise
             raise OutOfMemory(
                 f"Cannot localise in '{volume.name}'",
-                "the network needs more memory than the computer or its graphics card has free",
+                "it needs more memory than the computer or its graphics card has free",
                 "close other programs, or compute on the processor (device cpu)",
             ) from error
-        writer.uncertainty(seen.map, seen.grid.to_json())
-        region, warnings = None, list(seen.warnings)
-        if settings.refine:
-            region = yield from _refined(volume, seen, settings, writer, warnings)
-        if region is None:
-            region = _find(volume, seen.map, seen.grid, settings, seen.threshold)
         warnings += [w for w in region.warnings if w not in warnings]
         box = _with_margin(region.box, volume, settings.margin)
         found = writer.commit(

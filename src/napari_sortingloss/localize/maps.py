@@ -157,10 +157,11 @@ def uncertainty_map(
         left = (time.monotonic() - began) * (total - done) / done if done else None
         return Progress(done=done, total=total, what=volume.name, unit="slices", seconds_left=left)
 
-    yield progress(0)
-    slices = np.concatenate(
-        [load_slices(volume, positions[i : i + BATCH], view.size, view.field) for i in range(0, total, BATCH)]
-    )
+    slices = np.empty((total, view.size, view.size), np.uint8)
+    for start in range(0, total, BATCH):
+        yield progress(0)
+        part = positions[start : start + BATCH]
+        slices[start : start + BATCH] = load_slices(volume, part, view.size, view.field)
     measure: Callable[[Tensor], Tensor]
     step = 1.0
     if settings.statistic == "sensitivity":

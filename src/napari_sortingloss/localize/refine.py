@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_sortingloss.localize.grid import Grid
-from napari_sortingloss.localize.region import Floats, Mask
+from napari_sortingloss.localize.region import Floats, Mask, finite, is_flat
 from napari_sortingloss.localize.resample import block_mean, resample, step_for
 
 if TYPE_CHECKING:
@@ -95,13 +95,16 @@ def refine(volume: Volume, evidence: Floats, grid: Grid) -> Generator[str, None,
     Returns
     -------
     Refined or None
-        None where grey values do not explain the evidence.
+        None where grey values do not explain the evidence, or it is the same everywhere.
 
     Notes
     -----
     The half-way rule is that of Ridler and Calvard (1978), here with medians and with the surroundings of one part
     instead of the whole picture. Memory is bounded: large volumes are read from their pyramid.
     """
+    evidence = finite(evidence)
+    if is_flat(evidence):
+        return None
     yield "reading the voxels"
     fine, fine_grid = _level(volume, FINE)
     step = step_for(fine_grid.shape, fine_grid.spacing(volume.voxel_size), COARSE)
@@ -189,7 +192,10 @@ def _part(mask: Mask, weight: Floats) -> Mask:
 
 
 def _seed(evidence: Floats) -> Floats:
-    seed: Floats = np.maximum(evidence - np.float32(np.quantile(evidence, SEED)), 0)
+    start = np.float32(np.quantile(evidence, SEED))
+    if start >= evidence.max():  # a plateau of more than that share: all of it counts alike
+        return (evidence >= start).astype(np.float32)
+    seed: Floats = np.maximum(evidence - start, 0)
     return seed
 
 

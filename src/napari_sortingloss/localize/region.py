@@ -83,11 +83,12 @@ def find_region(
     -----
     Zharov et al., Localization (section 2.2): there the fraction is 0.03.
     """
-    values = _finite(evidence)
-    low, high = float(values.min()), float(values.max())
-    if high - low <= 1e-6 * max(abs(high), abs(low), 1e-30):
+    values = finite(evidence)
+    if is_flat(values):
         return _nothing(
-            values, high, "The network sees no difference anywhere in this volume: nothing was found."
+            values,
+            float(values.max()),
+            "The network sees no difference anywhere in this volume: nothing was found.",
         )
     if threshold is None:
         threshold = _otsu(values) if fraction is None else _quantile(values, fraction)
@@ -175,12 +176,19 @@ def _ends_of_rows(mask: Mask) -> NDArray[np.intp]:
     return np.concatenate([np.stack([z, y, first], 1), np.stack([z, y, last], 1)])
 
 
-def _finite(evidence: Floats) -> Floats:
+def finite(evidence: Floats) -> Floats:
+    """Return a map in which what is not finite has the lowest of the other values."""
     good = np.isfinite(evidence)
     if good.all():
         return evidence
     lowest = float(evidence[good].min()) if good.any() else 0.0
     return np.where(good, evidence, np.float32(lowest))
+
+
+def is_flat(values: Floats) -> bool:
+    """Return whether a map is the same everywhere, but for rounding."""
+    low, high = float(values.min()), float(values.max())
+    return high - low <= 1e-6 * max(abs(high), abs(low), 1e-30)
 
 
 def _otsu(values: Floats) -> float:
@@ -194,7 +202,11 @@ def _quantile(values: Floats, fraction: float) -> float:
     count = min(max(1, round(fraction * values.size)), values.size - 1)
     flat = values.ravel()
     place = values.size - count - 1
-    return float(np.partition(flat, place)[place])
+    found = np.partition(flat, place)[place]
+    highest = flat.max()
+    if found == highest:  # more than `count` points share it
+        found = flat[flat < highest].max()
+    return float(found)
 
 
 def _nothing(values: Floats, threshold: float, why: str) -> Region:
