@@ -18,13 +18,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from results import DOCS, HELD_BACK, STEPS, command
+from results import DOCS, HELD_BACK, PAPER, STEPS, command
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
+from napari_sortingloss.cli.fish_pictures import EXACT, FOUND, Frame, projection
 from napari_sortingloss.localize.region import largest_part
 from napari_sortingloss.samples.phantoms import make_phantom
 from napari_sortingloss.study import Study, Volume
+from napari_sortingloss.study.localizations import find_localization
 
 Box = list[list[int]]
 
@@ -40,6 +42,9 @@ ARMS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("published: certainty under rotation, three intervals", "rotation", ("--recipe", "published")),
     ("certainty under rotation, surface in the voxels", "rotation", ()),
 )  # fmt: skip
+
+SHOWN = ("A_J", "KK.HlJ", "PL.J", "NU_J")
+"""Unseen heads that are drawn: the one with the largest error, and three others."""
 
 
 @dataclass
@@ -65,6 +70,7 @@ def main() -> None:
         found = compare(study, names, truth if name == "heads" else None)
         (DOCS / f"localization_{name}.md").write_text(found, encoding="utf-8")
     (DOCS / "localization_all_heads.md").write_text(all_heads(heads, truth), encoding="utf-8")
+    (DOCS / "images" / "localize-heads.svg").write_text(picture(heads, truth), encoding="utf-8")
 
 
 def heads_study(path: Path, data: Path) -> Path:
@@ -239,6 +245,31 @@ def all_heads(path: Path, truth: Mapping[str, Any]) -> str:
             least = min(1 - np.prod([b - a for a, b in boxes[n]]) / np.prod(truth[n]["shape"]) for n in names)
             print(f"least removed of {len(names)} heads of 250 x 250: {least:.0%}")
     return "\n".join(rows) + "\n"
+
+
+def picture(path: Path, truth: Mapping[str, Any]) -> str:
+    """Draw four unseen heads with box, hull and true box, seen along y (above) and along z (below)."""
+    study, parts, left, height = Study.open(path), [], 0.0, 220.0
+    for name in SHOWN:
+        volume, found = study.volume(name), find_localization(study, name)
+        widths = []
+        for row_, across in enumerate((1, 0)):
+            frame = Frame(volume.shape, volume.voxel_size, across, height)
+            shapes = [frame.box(truth[name]["box"], EXACT, 1.2, "3 3"), frame.box(found.box, FOUND, 2.0)]
+            if found.hull is not None:
+                shapes.insert(0, frame.hull(found.hull.vertices))
+            image = np.clip(projection(volume, found.box, across).astype(int) * 2, 0, 255).astype(np.uint8)
+            drawn = frame.svg(image, shapes, f"{name}, seen along {'zyx'[across]}")
+            parts.append(
+                drawn.replace("<svg ", f'<svg x="{left:.0f}" y="{20 + row_ * (height + 8):.0f}" ', 1)
+            )
+            widths.append(frame.size[1])
+        parts.append(
+            f'<text x="{left + 2:.0f}" y="14" font-size="13" font-family="system-ui, sans-serif">{name}</text>'
+        )
+        left += max(widths) + 10
+    size = f'viewBox="0 0 {left - 10:.0f} {28 + 2 * height:.0f}" width="{left - 10:.0f}" height="{28 + 2 * height:.0f}"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{PAPER}{"".join(parts)}</svg>'
 
 
 if __name__ == "__main__":
