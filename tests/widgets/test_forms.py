@@ -27,6 +27,7 @@ class Everything(Settings):
     memory: Annotated[int | None, Setting("At most.", low=1, unit="GB", more=True)] = None
     size: Annotated[tuple[float, float, float] | None, Setting("Voxel size.", more=True)] = None
     extra: Annotated[Path | None, Setting("A file.", label="Extra file", more=True)] = None
+    refine: Annotated[bool | None, Setting("Whether to refine.", more=True)] = None
 
 
 @pytest.fixture
@@ -48,6 +49,12 @@ def test_nothing_chosen_is_none(form):
     form.set_value(Everything("b", memory=4, size=(1.0, 2.0, 3.0), extra=Path("x")))
     form.set_value(Everything("b"))
     assert form.value() == Everything("b")
+
+
+@pytest.mark.parametrize("choice", [None, True, False])
+def test_yes_no_and_neither_are_three_things(form, choice):
+    form.set_value(Everything("b", refine=choice))
+    assert form.value().refine is choice
 
 
 def test_one_signal_for_one_change_whoever_makes_it(form):

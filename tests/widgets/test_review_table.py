@@ -22,6 +22,7 @@ ROWS = (
 def table(keep: Any, qtbot: Any) -> ReviewTable:
     made = keep(ReviewTable())
     made.set_rows(ROWS)
+    made.resize(420, 200)
     with qtbot.waitExposed(made):
         made.show()
     made.activateWindow()
@@ -40,6 +41,12 @@ def test_a_row_says_state_kept_share_and_size_before_and_after(table):
     assert shown(table, 2)[1:3] == ["○ not yet", ""]
     assert shown(table, 3)[1] == "⚠ check"
     assert shown(table, 4)[1] == "– skipped"
+
+
+def test_where_there_is_little_room_the_size_before_gives_way_to_the_name(table, qtbot):
+    table.resize(300, 200)
+    qtbot.waitUntil(lambda: shown(table, 1)[3] == "→ 6.0 GB")
+    assert "24.0 → 6.0 GB" in table.model_.data(table.model_.index(1, 0), Qt.ItemDataRole.ToolTipRole)
 
 
 def test_a_warning_is_in_the_tooltip(table):

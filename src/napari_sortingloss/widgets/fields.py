@@ -168,6 +168,24 @@ class _Flag(FieldEdit):
         self._box.setChecked(bool(value))
 
 
+class _OptionalFlag(FieldEdit):
+    """Yes, no, or left to the program."""
+
+    def __init__(self) -> None:
+        self._combo = QComboBox()
+        for text, value in ((AUTO, None), ("yes", True), ("no", False)):
+            self._combo.addItem(text, value)
+        calm_wheel(self._combo)
+        self._combo.currentIndexChanged.connect(self._tell)
+        self.widget = self._combo
+
+    def value(self) -> bool | None:
+        return self._combo.currentData()
+
+    def set_value(self, value: Any) -> None:
+        self._combo.setCurrentIndex(0 if value is None else 1 if value else 2)
+
+
 class _Text(FieldEdit):
     def __init__(self, field: Field) -> None:
         self._optional = field.optional
@@ -271,7 +289,7 @@ def edit_for(field: Field) -> FieldEdit:
     if field.choices:
         return _Choice(field)
     if field.type is bool:
-        return _Flag(field)
+        return _OptionalFlag() if field.optional else _Flag(field)
     if field.type in (int, float):
         return _Number(field)
     if field.type is Path:

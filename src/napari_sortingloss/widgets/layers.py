@@ -70,7 +70,7 @@ def plan(volume: Volume) -> LayerPlan:
     )
 
 
-def show(viewer: Any, plans: list[LayerPlan], *, along_axis: bool = True) -> list[Any]:
+def show(viewer: Any, plans: list[LayerPlan], *, along_axis: bool = True, instead: Any = None) -> list[Any]:
     """Show volumes in the viewer; a layer of ours that shows one already is brought up to date in place.
 
     Other volumes of ours are hidden, since they all lie at the same place; what is not ours stays as it is.
@@ -81,6 +81,8 @@ def show(viewer: Any, plans: list[LayerPlan], *, along_axis: bool = True) -> lis
     plans : list of LayerPlan
     along_axis : bool
         Let the slider step along the ordering axis of the first volume.
+    instead : napari.layers.Image or None
+        A layer of ours that is to show the first volume, if none does yet; it keeps its contrast and colours.
 
     Returns
     -------
@@ -92,7 +94,10 @@ def show(viewer: Any, plans: list[LayerPlan], *, along_axis: bool = True) -> lis
     for item in plans:
         unit = fitting_unit(viewer, item.unit, lambda mark, own=item.mark: mark == own)
         layer = find(viewer, item.mark)
-        if layer is not None and layer.data[0].shape != item.data[0].shape:
+        if layer is None and instead is not None:
+            layer, instead = instead, None
+            layer.metadata[MARK] = item.mark
+        elif layer is not None and layer.data[0].shape != item.data[0].shape:
             viewer.layers.remove(layer)
             layer = None
         if layer is None:

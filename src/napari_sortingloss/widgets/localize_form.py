@@ -65,14 +65,14 @@ class LocalizeForm(QWidget):
         grid.setColumnStretch(1, 1)
         grid.setColumnStretch(3, 1)
         _cell(grid, 0, 0, "Run", self.run, 3)
-        grid.addWidget(self.about, 1, 1, 1, 3)
+        grid.addWidget(self.about, 1, 0, 1, 4)
         _cell(grid, 2, 0, "Volumes", self.volumes, 3)
         for i, (name, field) in enumerate(fields.items()):
             edit = self.edits[name]
             edit.set_value(field.default)
             edit.changed.connect(self._tell)
             if isinstance(edit.widget, QAbstractSpinBox):
-                edit.widget.setMinimumWidth(edit.widget.fontMetrics().horizontalAdvance("0.00 %") + 50)
+                edit.widget.setMinimumWidth(edit.widget.fontMetrics().horizontalAdvance("10.5 %") + 56)
             label = _cell(grid, 3 + i // 2, 2 * (i % 2), field.label, edit.widget)
             for part in (label, edit.widget):
                 part.setToolTip(f"<p>{field.tooltip}</p>")

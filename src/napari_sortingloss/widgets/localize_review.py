@@ -27,10 +27,6 @@ MOST = 4
 """So many volumes' maps are kept in memory: the one in view, the next, and those just left."""
 
 
-LOOKS = ("contrast_limits", "gamma", "colormap", "interpolation2d", "rendering", "opacity")
-"""What a person may have changed about the layer of a volume, and wants for the next one too."""
-
-
 class ReviewShelf:
     """Loads the maps of localisations and keeps the last few; for any thread."""
 
@@ -153,15 +149,13 @@ class BoxReview:
         self._prefetch()
 
     def _show_volume(self, viewer: Any, volume: layers.LayerPlan) -> None:
-        """Show the voxels in place of those of the volume before, so that forty reviews do not leave forty layers."""
-        before, added = layers.find(viewer, self._added), layers.find(viewer, volume.mark) is None
-        looks = {name: getattr(before, name) for name in LOOKS} if before is not None and added else {}
-        (layer,) = layers.show(viewer, [volume], along_axis=not viewer.layers)
-        for name, value in looks.items():
-            setattr(layer, name, value)
+        """Show the voxels, in the layer of the volume before if this review made it: forty reviews leave one layer."""
+        before = layers.find(viewer, self._added)
+        made = layers.find(viewer, volume.mark) is None
+        (layer,) = layers.show(viewer, [volume], along_axis=not viewer.layers, instead=before)
         if before is not None and before is not layer:
             viewer.layers.remove(before)
-        if added:
+        if made:
             self._added = volume.mark
         elif before is not layer:
             self._added = {}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from psygnal import Signal
 from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, Qt
-from qtpy.QtGui import QContextMenuEvent, QKeyEvent
+from qtpy.QtGui import QContextMenuEvent, QKeyEvent, QResizeEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView
 
 from napari_sortingloss.widgets import words
@@ -18,6 +18,8 @@ HEADERS = ("volume", "state", "keeps", "8-bit size")
 NAME, STATE, KEEPS, SIZE = range(4)
 MOST_ROWS = 6
 """More volumes than these scroll."""
+NARROW = 330
+"""Below this width the size before is left out: the name of the volume needs the room."""
 ADJUSTED = "✎"
 
 Status = Literal["none", "waiting", "working", "found", "accepted", "skipped", "damaged"]
@@ -82,6 +84,14 @@ class ReviewModel(QAbstractTableModel):
     def __init__(self) -> None:
         super().__init__()
         self.rows: list[ReviewRow] = []
+        self.narrow = False
+
+    def set_narrow(self, narrow: bool) -> None:
+        """Say less where there is little room."""
+        if narrow != self.narrow:
+            self.narrow = narrow
+            if self.rows:
+                self.dataChanged.emit(self.index(0, SIZE), self.index(len(self.rows) - 1, SIZE))
 
     def set_rows(self, rows: Sequence[ReviewRow]) -> None:
         """Show these rows; where only their content changed, selection and scrolling stay."""
@@ -117,7 +127,7 @@ class ReviewModel(QAbstractTableModel):
         """Return what a cell shows."""
         row = self.rows[index.row()]
         if role == Role.DisplayRole:
-            return _text(row, index.column())
+            return _text(row, index.column(), self.narrow)
         if role == Role.TextAlignmentRole:
             return _alignment(index.column())
         if role == Role.ToolTipRole:
@@ -260,6 +270,11 @@ class ReviewTable(QTableView):
         else:
             event.ignore()
 
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Say as much as there is room for."""
+        super().resizeEvent(event)
+        self.model_.set_narrow(self.viewport().width() < NARROW)
+
     def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:  # noqa: N802
         """Tell where the person went."""
         super().currentChanged(current, previous)
@@ -298,7 +313,7 @@ def percent(share: float) -> str:
     return f"{value:.0f} %" if value >= 9.95 else f"{value:.1f} %" if value >= 0.095 else f"{value:.1g} %"
 
 
-def _text(row: ReviewRow, column: int) -> str:
+def _text(row: ReviewRow, column: int, narrow: bool) -> str:
     if column == NAME:
         return row.name
     if column == STATE:
@@ -307,7 +322,10 @@ def _text(row: ReviewRow, column: int) -> str:
         if row.kept is None:
             return "–" if row.status in LOCALIZED else ""
         return f"{percent(row.kept)} {ADJUSTED}" if row.adjusted else percent(row.kept)
-    return words.size(row.voxels) if row.kept is None else sizes(row.voxels, row.kept * row.voxels)
+    if row.kept is None:
+        return words.size(row.voxels)
+    after = row.kept * row.voxels
+    return f"→ {words.size(after)}" if narrow else sizes(row.voxels, after)
 
 
 def _tooltip(row: ReviewRow) -> str:
@@ -315,7 +333,7 @@ def _tooltip(row: ReviewRow) -> str:
     if row.problem:
         lines.append(row.problem)
     if row.kept is not None:
-        lines.append(f"keeps {percent(row.kept)} of its voxels")
+        lines.append(f"keeps {percent(row.kept)}: {sizes(row.voxels, row.kept * row.voxels)}")
     if row.adjusted:
         lines.append(f"{ADJUSTED} the box was adjusted by hand")
     lines += [f"⚠ {warning}" for warning in row.warnings]

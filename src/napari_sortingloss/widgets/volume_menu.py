@@ -37,6 +37,7 @@ class VolumeMenu(QToolButton):
         self.setProperty("choice", True)
         self.setAccessibleName("Volumes")
         self.menu_ = QMenu(self)
+        self.menu_.setStyleSheet("QMenu { menu-scrollable: 1; }")  # not columns over columns of names
         self.menu_.installEventFilter(_StaysOpen(self.menu_))
         self.menu_.aboutToShow.connect(self._fill)
         self.setMenu(self.menu_)
