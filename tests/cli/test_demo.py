@@ -8,15 +8,22 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from napari_sortingloss import samples
+from napari_sortingloss.cli import summaries
 from napari_sortingloss.cli.svg import Line, plot, ticks
+from napari_sortingloss.localize.settings import RECIPES
+from napari_sortingloss.study import Study
+
+FISH = [f"fish_0{i}" for i in range(1, 7)]
 
 
 @pytest.fixture
 def small_fish(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(samples, "sample_study", functools.partial(samples.sample_study, scale=0.4))
+    monkeypatch.setitem(RECIPES["measured"], "every", 8)
 
 
 @pytest.mark.usefixtures("small_fish")
@@ -27,22 +34,61 @@ def test_the_demo_reports_what_the_contract_asks_for_and_can_be_run_again(
     first = run("demo", folder, "--steps", 2, "--no-gui", "--json")
     assert first.status == 0, first.err
     result = first.json
-    assert {"mean_displacement", "random_displacement", "seconds", "report"} <= set(result)
+    assert {"mean_displacement", "random_displacement", "box_error", "seconds", "report"} <= set(result)
     assert result["random_displacement"] == pytest.approx(5.3125)
-    report = Path(result["report"])
-    _check_page(report.read_text(encoding="utf-8"))
+    assert [box["name"] for box in result["boxes"]] == FISH
+    assert result["box_error"] == pytest.approx(np.mean([box["box_error"] for box in result["boxes"]]))
+    _check_page(Path(result["report"]).read_text(encoding="utf-8"))
+    volumes = list(Study.open(folder).volumes)
+    assert volumes[:6] == FISH
+    assert volumes[6:] == [box["crop"] for box in result["boxes"] if box["crop"]]
 
     second = run("demo", folder, "--steps", 1, "--no-gui", "--json")
     assert second.status == 0, second.err
     assert second.json["run"] != result["run"]
+    again = Study.open(folder)
+    parents = [record.parent for record in again.volumes.values() if record.parent]
+    assert len(parents) == len(set(parents)), "a fish was cropped again"
+    assert {record.name for record in again.volumes.values() if not record.parent} == set(FISH)
+    assert set(again.run(second.json["run"]).settings["volumes"]) <= set(FISH)
+    assert not set(parents) - set(FISH), "a crop was cropped"
+    assert {folder.name for folder in (again.path / "localizations").iterdir()} == set(FISH)
 
 
 def _check_page(page: str) -> None:
     HTMLParser().feed(page)
     assert "random order: 5.31" in page
-    for name in (f"fish_0{i}" for i in range(1, 7)):
+    assert "Where is the fish?" in page
+    for name in FISH:
         assert name in page
     assert not re.search(r'(?:src|href)="(?!data:)', page), "the report must be readable without a network"
+
+
+@pytest.mark.usefixtures("small_fish")
+def test_the_demo_refuses_a_sample_study_in_which_a_fish_is_missing(tmp_path: Path, run: Callable) -> None:
+    for _ in samples.sample_study(tmp_path / "fish"):
+        pass
+    Study.open(tmp_path / "fish").remove_volume("fish_04")
+    refused = run("demo", tmp_path / "fish", "--no-gui")
+    assert refused.status == 2
+    assert "fish_04 was removed or renamed" in refused.err
+
+
+def test_what_a_person_reads_at_the_end_names_the_unit_of_the_box_error() -> None:
+    said = summaries.demo(
+        {
+            "mean_displacement": 0.9,
+            "random_displacement": 5.3,
+            "flipped": ["fish_03"],
+            "box_error": 0.0033,
+            "box_error_held_back": 0.004,
+            "removed_fraction": 0.604,
+            "seconds": 1,
+            "study": "s",
+            "report": "r",
+        }
+    )
+    assert "0.3 % of the volume's side (0.4 % on unseen fish); cropping removes 60 %" in said
 
 
 def test_the_demo_does_not_open_napari_without_a_display(

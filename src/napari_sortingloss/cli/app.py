@@ -65,7 +65,8 @@ def build(arguments: Sequence[str] = ()) -> App:
         (
             commands.demo,
             "demo",
-            "The whole job on a sample study of six phantom fish: pre-train, order the slices, write a report.",
+            "The whole job on a sample study of six phantom fish: pre-train, order the slices, find and crop the fish, "
+            "write a report.",
             [
                 positional("study", Path | None, "Where to put the sample study; ./demo-study if not given.", default=None),
                 *options_of(DemoSettings),

@@ -6,20 +6,26 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from napari_sortingloss.errors import StudyError
 from napari_sortingloss.events import Event, Notice, Result
 from napari_sortingloss.settings import Setting, Settings
+
+if TYPE_CHECKING:
+    from napari_sortingloss.study import Study
 
 FOLDER = Path("demo-study")
 REPORT = "report.html"
 
 HELD_BACK = ("fish_02", "fish_05")
 """The fish on which the demo measures; it never trains on them."""
+
+MARGIN = 2
+"""Voxels that the crops have around the boxes."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +44,10 @@ class DemoSettings(Settings):
 
 
 def demo_job(settings: DemoSettings) -> Iterator[Event]:
-    """Generate the sample study, pre-train on it, order its slices and write the report.
+    """Generate the sample study, pre-train on it, order its slices, find and crop the fish and write the report.
 
-    A sample study that is already there is used again; it keeps its earlier runs.
+    A sample study that is already there is used again: it keeps its earlier runs, and its crops, which are neither
+    trained on nor cut again. Other volumes in it are left alone.
 
     Parameters
     ----------
@@ -50,14 +57,20 @@ def demo_job(settings: DemoSettings) -> Iterator[Event]:
     ------
     Event
         Those of the jobs it runs; at last a `Result` with ``mean_displacement`` and ``random_displacement`` (over
-        batches of the fish kept out of training), ``flipped`` (names), ``run``, ``study``, ``seconds``, ``report``.
+        batches of the fish kept out of training), ``flipped`` (names), ``box_error`` (mean distance of the faces of
+        the boxes from the exact ones, as a fraction of the volume's side) and ``box_error_held_back`` (of the fish kept
+        out of training only), ``removed_fraction`` (mean share of the voxels that the crops leave out), ``boxes``
+        (see `FishBox.to_json`), ``run``, ``study``, ``seconds``, ``report``.
 
     Raises
     ------
     StudyError
-        If the folder holds something else than the sample study.
+        If the folder holds something else than the sample study, or a fish is missing in it.
     """
+    from napari_sortingloss.cli.fish_boxes import fish_boxes, mean_error
     from napari_sortingloss.cli.report import write_report
+    from napari_sortingloss.localize import LocalizeSettings
+    from napari_sortingloss.localize.job import localize
     from napari_sortingloss.pretext import settings_for
     from napari_sortingloss.pretext.order import OrderSettings, order
     from napari_sortingloss.pretext.pretrain import pretrain
@@ -74,6 +87,13 @@ def demo_job(settings: DemoSettings) -> Iterator[Event]:
                 "another study is there",
                 "name a folder that does not exist yet",
             )
+        missing = [name for name in study.settings["sample"] if name not in study.volumes]
+        if missing:
+            raise StudyError(
+                f"Cannot run the demo in '{folder}'",
+                f"{', '.join(missing)} was removed or renamed",
+                "name a folder that does not exist yet",
+            )
         yield Notice(message=f"Using the sample study in {folder}.")
     else:
         for event in sample_study(folder):
@@ -81,23 +101,52 @@ def demo_job(settings: DemoSettings) -> Iterator[Event]:
                 yield event
         study = Study.open(folder)
 
-    task = settings_for("sorting")(steps=settings.steps, seed=settings.seed, validate=HELD_BACK)
+    fish = tuple(study.settings["sample"])
+    task = settings_for("sorting")(
+        steps=settings.steps,
+        seed=settings.seed,
+        volumes=tuple(name for name in fish if name not in HELD_BACK),
+        validate=HELD_BACK,
+    )
     trained = yield from _result_of(pretrain(study, task))
-    ordered = yield from _result_of(order(study, OrderSettings(run=trained["run"])))
+    run = trained["run"]
+    ordered = yield from _result_of(order(study, OrderSettings(run=run, volumes=fish)))
+    yield from _result_of(localize(study, LocalizeSettings(run=run, volumes=fish)))
+    yield from _crops(study, run, fish)
+    boxes = fish_boxes(study, run, fish, HELD_BACK)
     report = folder / REPORT
     seconds = time.monotonic() - began
-    write_report(report, study, trained, ordered, seconds)
+    write_report(report, study, trained, ordered, boxes, seconds)
     yield Result(
         value={
             "mean_displacement": trained["validation"]["mean_displacement"],
             "random_displacement": trained["validation"]["random_displacement"],
             "flipped": [volume["name"] for volume in ordered["volumes"] if volume["flipped"]],
-            "run": trained["run"],
+            "box_error": mean_error(boxes),
+            "box_error_held_back": mean_error(one for one in boxes if one.held_back),
+            "removed_fraction": sum(one.removed_fraction for one in boxes) / len(boxes),
+            "boxes": [one.to_json() for one in boxes],
+            "run": run,
             "study": str(folder),
             "seconds": seconds,
             "report": str(report),
         }
     )
+
+
+def _crops(study: Study, run: str, names: Sequence[str]) -> Iterator[Event]:
+    """Cut out the fish that were found and of which there is no crop yet."""
+    from napari_sortingloss.study.crop import CropSettings, crop
+    from napari_sortingloss.study.localizations import find_localization
+
+    cut = {record.parent for record in study.volumes.values()}
+    found = [name for name in names if not find_localization(study, name, run).is_empty]
+    wanted = tuple(name for name in found if name not in cut)
+    if len(wanted) < len(found):
+        kept = ", ".join(name for name in found if name in cut)
+        yield Notice(message=f"The crops of {kept} from before stay.")
+    if wanted:
+        yield from _result_of(crop(study, CropSettings(volumes=wanted, margin=MARGIN, run=run)))
 
 
 def _result_of(job: Iterator[Event]) -> Generator[Event, None, dict[str, Any]]:

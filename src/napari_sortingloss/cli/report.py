@@ -13,6 +13,9 @@ import numpy as np
 
 from napari_sortingloss import __version__
 from napari_sortingloss.cli.console import time_text
+from napari_sortingloss.cli.fish_boxes import FishBox, mean_error
+from napari_sortingloss.cli.fish_pictures import png
+from napari_sortingloss.cli.report_fish import percent, where_is_the_fish
 from napari_sortingloss.cli.svg import BLUE, GREEN, ORANGE, Line, plot
 from napari_sortingloss.events import Metrics, Snapshot
 
@@ -25,7 +28,7 @@ body { font: 15px/1.55 system-ui, sans-serif; max-width: 62rem; margin: 2.5rem a
 h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { margin-top: 2.4rem; font-size: 1.2rem; }
 .lead { opacity: .8; margin-top: 0; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.4rem 0; }
-.figure { flex: 1 1 11rem; background: var(--soft); border-radius: .6rem; padding: .8rem 1rem; }
+.figure { flex: 1 1 9rem; background: var(--soft); border-radius: .6rem; padding: .8rem 1rem; }
 .figure b { display: block; font-size: 1.5rem; } .figure span { opacity: .75; font-size: .85rem; }
 .row { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-end; }
 figure { margin: 0; width: 8.6rem; text-align: center; } figcaption { font-size: .8rem; opacity: .8; }
@@ -34,11 +37,26 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 td, th { text-align: left; padding: .25rem 1.2rem .25rem 0; border-bottom: 1px solid var(--line); }
 td.n, th.n { text-align: right; } code, pre { font-size: .85rem; } pre { background: var(--soft); padding: .8rem; }
 svg { max-width: 100%; height: auto; }
+figure.plain { width: auto; text-align: left; } figure.plain div { display: flex; gap: .25rem; }
+figure.plain svg { border-radius: .3rem; background: #000; display: block; } figcaption { margin-top: .3rem; }
+.steps { display: flex; flex-wrap: wrap; gap: 1rem 2rem; align-items: center; margin: 1.4rem 0 2.2rem; }
+.steps .row { gap: .6rem; } .steps ol { flex: 1 1 18rem; margin: 0; padding-left: 1.2rem; } .steps li { margin-bottom: .8rem; }
+.fish { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1.6rem 1rem; }
+.key { font-size: .85rem; opacity: .85; margin: 1.2rem 0; } .key i { display: inline-block; width: 1.6rem;
+  border-top: 3px solid; vertical-align: middle; margin: 0 .4rem 0 .8rem; } .key i:first-child { margin-left: 0; }
+.key i.dashed { border-top: 2px dashed; }
+.scroll { overflow-x: auto; } .scroll td, .scroll th { padding-right: .9rem; white-space: nowrap; }
+.scroll table { width: 100%; }
 """
 
 
 def write_report(
-    path: Path, study: Study, trained: Mapping[str, Any], ordered: Mapping[str, Any], seconds: float
+    path: Path,
+    study: Study,
+    trained: Mapping[str, Any],
+    ordered: Mapping[str, Any],
+    fish: Sequence[FishBox],
+    seconds: float,
 ) -> None:
     """Write the report of a demo.
 
@@ -49,6 +67,8 @@ def write_report(
     study : Study
     trained, ordered : mapping
         The results of ``pretrain`` and ``order``.
+    fish : sequence of FishBox
+        What was found of each fish and cut.
     seconds : float
         What the demo took.
     """
@@ -56,10 +76,11 @@ def write_report(
 
     run = study.run(trained["run"])
     parts = [
-        _head(trained, ordered, seconds),
-        _specimens(study),
+        _head(trained, ordered, fish, seconds),
+        _specimens(study, fish),
         _training(run, trained),
         _order(run, ordered),
+        where_is_the_fish(study, fish),
         _end(study, run),
     ]
     page = (
@@ -70,7 +91,9 @@ def write_report(
     write_bytes(path, page.encode())
 
 
-def _head(trained: Mapping[str, Any], ordered: Mapping[str, Any], seconds: float) -> str:
+def _head(
+    trained: Mapping[str, Any], ordered: Mapping[str, Any], fish: Sequence[FishBox], seconds: float
+) -> str:
     validation = trained["validation"]
     flipped = [v["name"] for v in ordered["volumes"] if v["flipped"]]
     figures = [
@@ -79,6 +102,11 @@ def _head(trained: Mapping[str, Any], ordered: Mapping[str, Any], seconds: float
             f"mean displacement on unseen fish; random order: {validation['random_displacement']:.2f}",
         ),
         (", ".join(flipped) or "none", "found to be stored upside down"),
+        (
+            percent(mean_error(fish), 1),
+            "of the side: mean error of the boxes around the fish; cropping removes "
+            f"{percent(float(np.mean([one.removed_fraction for one in fish])))} of the voxels",
+        ),
         (
             f"{trained['slices_per_second']:.0f} slices/s",
             f"pre-training speed, {trained['steps']} steps in {time_text(trained['seconds'])}",
@@ -93,15 +121,17 @@ def _head(trained: Mapping[str, Any], ordered: Mapping[str, Any], seconds: float
         "<h1>What the order of slices teaches a network</h1>"
         '<p class="lead">Six phantom fish as micro-CT would show them, no labels used. A network was shown shuffled '
         "slices and learned to put them back into order; to do so it had to learn what a head, a swim bladder and a "
-        f'tail look like.</p><div class="figures">{boxes}</div>'
+        f'tail look like. That is enough to find the fish in its volume and to cut it out.</p><div class="figures">{boxes}</div>'
     )
 
 
-def _specimens(study: Study) -> str:
+def _specimens(study: Study, fish: Sequence[FishBox]) -> str:
     figures = []
-    for name in study.volumes:
-        volume = study.volume(name)
-        figures.append(_figure(_sagittal(volume), f"{name} · {' x '.join(map(str, volume.shape))} voxels"))
+    for one in fish:
+        volume = study.volume(one.name)
+        figures.append(
+            _figure(_sagittal(volume), f"{one.name} · {' x '.join(map(str, volume.shape))} voxels")
+        )
     return (
         "<h2>The specimens</h2><p>One sagittal section of each, head at the top unless the scan was stored upside "
         "down. The bright lines are the walls of the sample tube, brighter than tissue: no threshold separates "
@@ -186,6 +216,7 @@ def _end(study: Study, run: Run) -> str:
         f"<h2>Where it is</h2><p>The study is the folder <code>{escape(str(study.path))}</code>. Open it in napari "
         "(<i>Plugins › SortingLoss › Workbench</i>), or go on from the command line:</p>"
         f"<pre>napari-sortingloss list {escape(str(study.path))}\n"
+        f"napari-sortingloss export {escape(str(study.path))} fish_01 --what crop --to fish_01.ome.tif\n"
         f"napari-sortingloss order {escape(str(study.path))} --run {escape(run.id)}</pre>"
         f"<details><summary>Settings of the run</summary><pre>{escape(settings)}</pre></details>"
         f"<p><small>napari-sortingloss {escape(__version__)}</small></p>"
@@ -226,10 +257,7 @@ def _sagittal(volume: Volume) -> np.ndarray:
 
 
 def _figure(image: np.ndarray, caption: str) -> str:
-    import cv2
-
-    data = base64.b64encode(cv2.imencode(".png", image)[1].tobytes()).decode()
     return (
-        f'<figure><img alt="{escape(caption)}" src="data:image/png;base64,{data}">'
+        f'<figure><img alt="{escape(caption)}" src="{png(image)}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )

@@ -256,6 +256,9 @@ def demo(result: Result) -> str:
         f"The slices of unseen fish were ordered with a mean displacement of "
         f"{result['mean_displacement']:.2f} slices (random: {result['random_displacement']:.2f}).\n"
         f"Stored upside down: {flipped}.\n"
+        f"The fish were found with a mean error of the box faces of {100 * result['box_error']:.1f} % of the volume's side "
+        f"({100 * result['box_error_held_back']:.1f} % on unseen fish); cropping removes "
+        f"{100 * result['removed_fraction']:.0f} % of the voxels.\n"
         f"Took {time_text(result['seconds'])}. Study: {result['study']}\n"
         f"Report: {result['report']}"
     )
