@@ -154,7 +154,8 @@ class _Lines:
             if time.monotonic() - self._last >= LINE_EVERY:
                 self._last = time.monotonic()
                 of = f" of {event.total}" if event.total else ""
-                say(f"{event.what}: {event.done}{of} {event.unit}".rstrip())
+                counted = f": {event.done}{of} {event.unit}".rstrip() if event.done or event.total else ""
+                say(f"{event.what}{counted}")
         elif isinstance(event, Notice):
             say(event.message)
         elif isinstance(event, Metrics) and event.split == "validation":
