@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_sortingloss.widgets.session import Session
 
 
 def open_in_napari(folder: Path) -> Any:
@@ -26,8 +29,16 @@ def open_in_napari(folder: Path) -> Any:
 
     viewer = napari.Viewer(title=f"{folder.name} - SortingLoss")
     viewer.window.add_plugin_dock_widget("napari-sortingloss", "Workbench")
-    session_of(viewer).open_path(folder)
+    session = session_of(viewer)
+    session.open_path(folder, lambda: begin_with_boxes(session))
     return viewer
+
+
+def begin_with_boxes(session: Session) -> None:
+    """Show what was localised in the open study, where anything was: its first volume, with its layers."""
+    if session.localized:
+        session.set_current_volume(next(name for name in session.volumes if name in session.localized))
+        session.show_stage("Localize")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
