@@ -40,7 +40,8 @@ svg { max-width: 100%; height: auto; }
 figure.plain { width: auto; text-align: left; } figure.plain div { display: flex; gap: .25rem; }
 figure.plain svg { border-radius: .3rem; background: #000; display: block; } figcaption { margin-top: .3rem; }
 .steps { display: flex; flex-wrap: wrap; gap: 1rem 2rem; align-items: center; margin: 1.4rem 0 2.2rem; }
-.steps .row { gap: .6rem; } .steps ol { flex: 1 1 18rem; margin: 0; padding-left: 1.2rem; } .steps li { margin-bottom: .8rem; }
+.steps .row { gap: .6rem; flex-wrap: nowrap; } .steps figure { min-width: 0; }
+.steps ol { flex: 1 1 18rem; margin: 0; padding-left: 1.2rem; } .steps li { margin-bottom: .8rem; }
 .fish { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1.6rem 1rem; }
 .key { font-size: .85rem; opacity: .85; margin: 1.2rem 0; } .key i { display: inline-block; width: 1.6rem;
   border-top: 3px solid; vertical-align: middle; margin: 0 .4rem 0 .8rem; } .key i:first-child { margin-left: 0; }

@@ -68,8 +68,8 @@ def where_is_the_fish(study: Study, fish: Sequence[FishBox]) -> str:
 
 
 def percent(share: float, digits: int = 0) -> str:
-    """Say a share."""
-    return f"{100 * share:.{digits}f} %"
+    """Say a share, so that no line breaks before its sign."""
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def _steps(study: Study, fish: Sequence[FishBox]) -> str:
