@@ -23,11 +23,13 @@ from qtpy.QtWidgets import (
 
 from napari_sortingloss.errors import BadInput, OutOfSpace
 from napari_sortingloss.events import Progress
+from napari_sortingloss.pretext import settings_for
+from napari_sortingloss.pretext.pretrain import pretrain
 from napari_sortingloss.study import Study
 from napari_sortingloss.study import localizations as store
 from napari_sortingloss.study.boxes import NO_BOX
 from napari_sortingloss.study.localizations import read_localization
-from napari_sortingloss.widgets import dialogs, localize_actions
+from napari_sortingloss.widgets import dialogs, layers, localize_actions
 from napari_sortingloss.widgets.localize import LocalizeWidget
 from napari_sortingloss.widgets.localize_actions import ask_about
 from napari_sortingloss.widgets.session import Session, session_of
@@ -413,6 +415,29 @@ def test_closing_at_once_loses_no_box(found, viewer, qtbot):
     qtbot.waitUntil(lambda: read_localization(study, "fish_a", run).box == box)
 
 
+def test_a_box_is_not_put_onto_what_another_program_has_found_anew(found, study, run, qtbot):
+    found.panel.box_changed.emit(((5, 19), (3, 15), (7, 20)))
+    localize(study, "fish_a", run)
+    idle(found, qtbot)
+    assert on_disk(found, "fish_a").box == BOXES["fish_a"]
+    see(found, qtbot, lambda: found.panel.sliders.value() == BOXES["fish_a"])
+
+
+def test_a_renamed_volume_keeps_its_box_and_its_layers(found, study, viewer, qtbot):
+    found.table.accept_requested.emit()
+    found.table.selectRow(0)
+    idle(found, qtbot)
+    study.rename_volume("fish_a", "trout")
+    layers.rename(viewer, str(study.path), "fish_a", "trout")
+    see(found, qtbot, lambda: found.table.row("trout") is not None)
+    assert found.table.row("trout").status == "accepted"
+    found.session.set_current_volume("trout")
+    qtbot.waitUntil(
+        lambda: found.review.layers.plan is not None and found.review.layers.plan.volume == "trout"
+    )
+    assert not [name for name in mine(viewer) if name.startswith("fish_a")]
+
+
 def test_another_study_leaves_nothing_of_the_old_one(found, viewer, tmp_path):
     found.session.set_study(Study.create(tmp_path / "other"))
     assert found.review.found is None
@@ -485,3 +510,25 @@ def test_both_themes_reach_the_panel(found, viewer):
     assert found.colors.dark is False
     viewer.theme = "dark"
     assert found.colors.dark is True
+
+
+# ------------------------------------------------------------------------------------------------ with a real network
+def test_a_real_run_localizes_is_reviewed_and_cropped(viewer, study, opened, qtbot):
+    settings = settings_for("sorting")(steps=2, slices=4, size=32, threads=1, workers=1, checkpoint_every=1)
+    list(pretrain(study, settings))
+    stage = LocalizeWidget(viewer)
+    viewer.window.add_dock_widget(stage)
+    see(stage, qtbot, lambda: stage.form.has_runs)
+    stage.form.volumes.choose(("fish_a",))
+    stage.start_button.click()
+    qtbot.waitUntil(lambda: stage.actions_.job is None, timeout=60_000)
+    assert stage.bar.level != "error", stage.bar.text
+    see(stage, qtbot, lambda: statuses(stage) == ["found", "none"])
+    qtbot.waitUntil(lambda: "fish_a · uncertainty" in mine(viewer))
+    stage.panel.fraction_changed.emit(0.2)
+    idle(stage, qtbot)
+    stage.panel.box_changed.emit(((2, 20), (1, 15), (3, 25)))
+    stage.table.accept_requested.emit()
+    stage.crop_button.click()
+    see(stage, qtbot, lambda: "fish_a_crop" in stage.session.volumes)
+    assert stage.session.volumes["fish_a_crop"].offset == (2, 1, 3)

@@ -46,6 +46,7 @@ class FractionSlider(QWidget):
         self.slider.setAccessibleName("Threshold")
         calm_wheel(self.slider)
         self.slider.valueChanged.connect(self._on_slider)
+        self.slider.sliderReleased.connect(self._show)
         self.box = ShortFloatBox()
         self.box.setRange(100 * LOW, 100 * HIGH)
         self.box.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QPoint, Qt
@@ -11,7 +12,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 from napari_sortingloss.widgets.localize_actions import CROP, LocalizeActions
 from napari_sortingloss.widgets.localize_form import LocalizeForm, can_see
 from napari_sortingloss.widgets.localize_review import BoxReview
-from napari_sortingloss.widgets.localized import crop_of
+from napari_sortingloss.widgets.localized import children_of, crop_of
 from napari_sortingloss.widgets.review_panel import ReviewPanel
 from napari_sortingloss.widgets.review_table import CHECKED, LOCALIZED, ReviewRow, ReviewTable
 from napari_sortingloss.widgets.shortcuts import keys_of
@@ -93,7 +94,7 @@ class LocalizeWidget(Stage):
         self.follow(session.runs_changed, self._on_runs)
         self.follow(session.localized_changed, self._on_localized)
         self.follow(session.current_volume_changed, self._on_current)
-        self.follow(session.jobs.changed, self.refresh)
+        self.follow(session.jobs.changed, self._on_jobs)
         self.follow(self.form.changed, self.refresh)
         self.follow(self.form.run_changed, self._on_run)
         self.follow(table.chosen, session.set_current_volume)
@@ -125,6 +126,12 @@ class LocalizeWidget(Stage):
         study = self.session.study
         look = self.session.localized.get(name, {}).get(self.form.run_id)
         return self.review.keeper.seen(study, look) if study is not None and look is not None else None
+
+    @property
+    def localized_names(self) -> set[str]:
+        """The volumes for which the run in view has left something on disk."""
+        run = self.form.run_id
+        return {name for name, looks in self.session.localized.items() if run in looks}
 
     def is_touched(self, name: str) -> bool:
         """Whether a person has checked or adjusted the box of a volume."""
@@ -207,6 +214,12 @@ class LocalizeWidget(Stage):
         if self.in_sight:
             self.table.setFocus()
 
+    def _on_jobs(self) -> None:
+        if self.actions_.job is not None:
+            self.refresh()
+        else:  # somebody else's job: it says how far it is twenty times a second
+            self._update_buttons()
+
     def _on_current(self, name: str | None) -> None:
         self.refresh()
         self.table.select(name or "")
@@ -254,14 +267,14 @@ class LocalizeWidget(Stage):
 
     def _rows(self) -> list[ReviewRow]:
         chosen, current = set(self.form.volumes.value()), self.session.current_volume
-        rows = []
+        rows, children = [], children_of(self.session.volumes)
         for name, record in self.session.volumes.items():
-            row = self._row(name, record)
+            row = self._row(name, record, children.get(name, ()))
             if record.parent is None or row.status != "none" or name in chosen or name == current:
                 rows.append(row)
         return rows
 
-    def _row(self, name: str, record: VolumeRecord) -> ReviewRow:
+    def _row(self, name: str, record: VolumeRecord, children: Iterable[VolumeRecord]) -> ReviewRow:
         voxels = record.shape[0] * record.shape[1] * record.shape[2]
         doing = self.actions_.status_of(name)
         look = self.session.localized.get(name, {}).get(self.form.run_id)
@@ -277,7 +290,7 @@ class LocalizeWidget(Stage):
             kept=None if found.is_empty else found.kept_fraction,
             adjusted=found.adjusted,
             warnings=found.warnings or (("nothing was found",) if found.is_empty else ()),
-            crop=crop_of(found, self.session.volumes),
+            crop=crop_of(found, record, children),
         )
 
     def _offer_volumes(self) -> None:

@@ -101,6 +101,8 @@ class LocalizeActions:
         if name == self.at_work:
             return "working"
         at = self.asked.index(self.at_work) if self.at_work in self.asked else -1
+        if name in self.asked[: max(at, 0)] and name not in stage.localized_names:
+            return "working"  # done, and on disk in a moment
         return "waiting" if name in self.asked[at + 1 :] else ""
 
     # ------------------------------------------------------------------------------------------------- localising

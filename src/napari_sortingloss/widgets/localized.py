@@ -78,26 +78,23 @@ def best_of(looks: Mapping[str, Look]) -> Localization | None:
     return next(iter(reversed(accepted or readable)), None)
 
 
-def crop_of(localization: Localization, records: Mapping[str, VolumeRecord]) -> str:
-    """Return the volume that was cut to just the box of a localisation, or an empty string."""
-    parent = records.get(localization.volume)
-    if parent is None or localization.is_empty:
+def crop_of(localization: Localization, parent: VolumeRecord, children: Iterable[VolumeRecord]) -> str:
+    """Return which of the volumes cut from `parent` is cut to just the box of a localisation, or an empty string."""
+    if localization.is_empty:
         return ""
     start = tuple(low + o for (low, _), o in zip(localization.box, parent.offset, strict=True))
     shape = tuple(high - low for low, high in localization.box)
-    return next(
-        (
-            name
-            for name, record in records.items()
-            if record.parent == parent.name and (tuple(record.offset), tuple(record.shape)) == (start, shape)
-        ),
-        "",
-    )
+    cut = (child for child in children if (tuple(child.offset), tuple(child.shape)) == (start, shape))
+    return next((child.name for child in cut), "")
 
 
-def crops_of(name: str, records: Mapping[str, VolumeRecord]) -> tuple[str, ...]:
-    """Return the volumes that were cut out of a volume."""
-    return tuple(other for other, record in records.items() if record.parent == name)
+def children_of(records: Mapping[str, VolumeRecord]) -> dict[str, list[VolumeRecord]]:
+    """Return for each volume those that were cut out of it; volumes without any are left out."""
+    found: dict[str, list[VolumeRecord]] = {}
+    for record in records.values():
+        if record.parent is not None:
+            found.setdefault(record.parent, []).append(record)
+    return found
 
 
 def _look(study: Study, volume: str, folder: Path) -> Look | None:

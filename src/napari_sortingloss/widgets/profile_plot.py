@@ -191,7 +191,7 @@ class ProfilePlot(QWidget):
             plot.setVisible(there)
             self.titles[axis].setVisible(there)
             if profile is not None and there:
-                self.titles[axis].setText(profile.title or f"along {axis}")
+                self.titles[axis].setText(_titled(profile.title, axis))
                 plot.set_profile(profile, shape[place], voxel_size[place], unit)
         self.setVisible(bool(profiles))
 
@@ -209,3 +209,8 @@ class ProfilePlot(QWidget):
         """Restyle."""
         for plot in self.plots.values():
             plot.apply_theme(colors)
+
+
+def _titled(title: str, axis: str) -> str:
+    along = f"along {axis}"
+    return title if along in title else f"{title} {along}".strip()

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sortingloss.widgets.localized import Localized, best_of, crops_of
+from napari_sortingloss.widgets.localized import Localized, best_of, children_of
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Run, Study, VolumeRecord
@@ -103,7 +103,7 @@ def volume_states(
         seen.update(trained_on(run, volumes))
         for name, entry in _applying(run, volumes).items():
             orders.setdefault(name, (run.id, entry))
-    result = {}
+    result, children = {}, children_of(volumes)
     for name in volumes:
         run_id, entry = orders.get(name, ("", {}))
         box = best_of(localized.get(name, {}))
@@ -114,7 +114,7 @@ def volume_states(
             segmented=_any_in(study.path / "predictions" / name),
             checked=box.status if box is not None else "",
             kept=box.kept_fraction if box is not None and not box.is_empty else None,
-            crops=crops_of(name, volumes),
+            crops=tuple(child.name for child in children.get(name, ())),
             flipped=bool(entry.get("flipped", False)),
             displacement=entry.get("mean_displacement"),
             random_displacement=entry.get("random_displacement"),
