@@ -111,24 +111,24 @@ def refine(volume: Volume, evidence: Floats, grid: Grid) -> Generator[str, None,
     grey, coarse_grid = block_mean(fine, fine_grid, step)
     grey = ndimage.gaussian_filter(grey, 1.0)
     there = resample(evidence, grid, coarse_grid)
-    best: tuple[float, _Part] | None = None
+    found: list[tuple[float, _Part]] = []
     for sign, kind in ((1.0, "bright"), (-1.0, "dark")):
         yield f"comparing thresholds for a {kind} specimen"
         part = _explaining_part(sign * grey, there)
-        if part is not None and (best is None or part.explained > best[1].explained):
-            best = sign, part
-    if best is None or best[1].explained < LEAST:
-        return None
-    sign, part = best
-    yield "finding the surface"
-    around, specimen, distance = _half_way(sign * grey, there, part)
-    if not specimen > around:
-        return None
-    smooth = 0.8 if max(fine_grid.scale) == 1 else 0.5
-    score = ndimage.gaussian_filter(fine.astype(np.float32), smooth)
-    score = (sign * score - around) / (specimen - around)
-    score[resample(distance, coarse_grid, fine_grid) > REACH] = 0.0
-    return Refined(np.maximum(score, 0.0), fine_grid, sign * around, sign * specimen, part.explained)
+        if part is not None and part.explained >= LEAST:
+            found.append((sign, part))
+    for sign, part in sorted(found, key=lambda one: -one[1].explained):
+        yield "finding the surface"
+        around, specimen, distance = _half_way(sign * grey, there, part)
+        # Moving the threshold may end at something else, such as the air around, that the network does not look at.
+        if not specimen > around or not there[distance == 0].mean() > there.mean():
+            continue
+        smooth = 0.8 if max(fine_grid.scale) == 1 else 0.5
+        score = ndimage.gaussian_filter(fine.astype(np.float32), smooth)
+        score = (sign * score - around) / (specimen - around)
+        score[resample(distance, coarse_grid, fine_grid) > REACH] = 0.0
+        return Refined(np.maximum(score, 0.0), fine_grid, sign * around, sign * specimen, part.explained)
+    return None
 
 
 def _level(volume: Volume, most: int) -> tuple[NDArray[np.uint8], Grid]:
