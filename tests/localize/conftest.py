@@ -113,3 +113,21 @@ def study(runs_made, tmp_path: Path) -> Study:
     shutil.copytree(runs_made.path, path, ignore=shutil.ignore_patterns("runs"))
     shutil.copytree(runs_made.path / "runs", path / "runs", copy_function=os.link)
     return Study.open(path)
+
+
+@pytest.fixture
+def ask(study, runs) -> Callable[..., tuple[dict, list]]:
+    """Localise with few slices and passes where nothing else is said; the result's value and all events."""
+    from napari_sortingloss.events import Result
+    from napari_sortingloss.localize import LocalizeSettings
+    from napari_sortingloss.localize.job import localize
+
+    def work(*volumes, run=runs.sorting, **settings):
+        quick = {"threads": 1, "device": "cpu", "every": 4}
+        if run != runs.rotation:
+            quick["passes"] = 2
+        events = list(localize(study, LocalizeSettings(run=run, volumes=volumes, **{**quick, **settings})))
+        assert isinstance(events[-1], Result)
+        return events[-1].value, events
+
+    return work
