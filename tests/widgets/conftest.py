@@ -21,12 +21,15 @@ with warnings.catch_warnings():  # what napari's own dependencies say of each ot
 
 import numpy as np
 import pytest
+from localizing import BOXES, idle, localize, localize_job, see, statuses, trained
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication
 
 from napari_sortingloss.study import Study
 from napari_sortingloss.study.add import AddSettings, add
+from napari_sortingloss.widgets import localize_actions
+from napari_sortingloss.widgets.localize import LocalizeWidget
 from napari_sortingloss.widgets.session import Session, session_of
 
 SHAPES = {"fish_a": (24, 18, 30), "fish_b": (20, 26, 16)}
@@ -143,3 +146,30 @@ def opened(session: Session, study: Study, qtbot: Any) -> Session:
     session.set_study(study)
     qtbot.waitUntil(lambda: len(session.volumes) == 2)
     return session
+
+
+@pytest.fixture
+def localizer(viewer: Any, session: Session, monkeypatch: pytest.MonkeyPatch) -> LocalizeWidget:
+    monkeypatch.setattr(
+        localize_actions, "localize_job", lambda study, settings: lambda: localize_job(study, settings)
+    )
+    made = LocalizeWidget(viewer)
+    viewer.window.add_dock_widget(made)
+    return made
+
+
+@pytest.fixture
+def sorting_run(study: Study) -> str:
+    return trained(study)
+
+
+@pytest.fixture
+def localized(
+    localizer: LocalizeWidget, study: Study, sorting_run: str, opened: Session, qtbot: Any
+) -> LocalizeWidget:
+    """The stage with both fish localised, the first one in view."""
+    for name in BOXES:
+        localize(study, name, sorting_run)
+    see(localizer, qtbot, lambda: statuses(localizer) == ["found", "found"])
+    idle(localizer, qtbot)
+    return localizer

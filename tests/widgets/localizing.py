@@ -14,7 +14,12 @@ from napari_sortingloss.localize.settings import LocalizeSettings
 from napari_sortingloss.pretext import settings_for
 from napari_sortingloss.study import Study
 from napari_sortingloss.study.boxes import NO_BOX, Box
-from napari_sortingloss.study.localizations import Localization, LocalizationWriter, Profile
+from napari_sortingloss.study.localizations import (
+    Localization,
+    LocalizationWriter,
+    Profile,
+    read_localization,
+)
 from napari_sortingloss.study.schema import now
 
 BOXES: dict[str, Box] = {"fish_a": ((4, 20), (3, 15), (6, 24)), "fish_b": ((2, 14), (4, 22), (3, 11))}
@@ -91,3 +96,34 @@ def localize_job(study: Study, settings: LocalizeSettings) -> Iterator[Event]:
             }
         )
     yield Result(value={"run": settings.run, "volumes": done})
+
+
+def see(stage: Any, qtbot: Any, done: Any) -> None:
+    """Look at the study until something is so."""
+
+    def look() -> bool:
+        if not stage.session._background.busy:  # a newer look overtakes one that is under way
+            stage.session.refresh()
+        return bool(done())
+
+    qtbot.waitUntil(look, timeout=20_000)
+
+
+def idle(stage: Any, qtbot: Any) -> None:
+    def nothing_to_do() -> bool:
+        keeper = stage.review.keeper
+        return not (stage.background.busy or keeper.waiting or stage.session._background.busy)
+
+    qtbot.waitUntil(nothing_to_do, timeout=20_000)
+
+
+def statuses(stage: Any) -> list[str]:
+    return [row.status for row in stage.table.model_.rows]
+
+
+def on_disk(stage: Any, name: str) -> Any:
+    return read_localization(stage.session.study, name, stage.form.run_id)
+
+
+def mine(viewer: Any) -> list[str]:
+    return [layer.name for layer in viewer.layers]

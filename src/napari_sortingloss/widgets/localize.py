@@ -368,6 +368,14 @@ class LocalizeWidget(Stage):
         super().showEvent(event)
         self.review.appear()
 
+    def _order_tabs(self) -> None:
+        """Let Tab reach the verdict after the box and before the buttons at the bottom."""
+        super()._order_tabs()
+        before = self._footer.itemAt(0).widget().previousInFocusChain()
+        for button in (self.reopen_button, self.accept_button, self.skip_button):
+            self.setTabOrder(before, button)
+            before = button
+
     def apply_theme(self, colors: Colors) -> None:
         """Restyle, the plot too."""
         super().apply_theme(colors)

@@ -165,18 +165,14 @@ class LocalizeActions:
 
     def _on_localized(self, result: dict[str, Any]) -> None:
         stage, found = self._stage, result.get("volumes", [])
-        failed = result.get("failed", [])
-        empty = [v["name"] for v in found if v.get("box") is None or not v.get("kept_fraction", 1.0)]
-        warned = [v["name"] for v in found if v.get("warnings")]
+        empty = [v["name"] for v in found if not v["kept_fraction"]]
+        warned = [v["name"] for v in found if v["warnings"]]
         stage.expect([v["name"] for v in found])
-        if failed:
-            text = f"{words.count(len(found), 'volume')} localized, {len(failed)} not. {failed[0].get('error', '')}"
-            stage.bar.show_message("warning", text)
-        elif empty or warned:
+        if empty or warned:
             names = ", ".join(dict.fromkeys([*empty, *warned]))
             stage.bar.show_message("warning", f"Localized, but look closely at {names}: see below the box.")
         elif found:
-            removed = sum(v.get("removed_fraction", 0.0) for v in found) / len(found)
+            removed = sum(v["removed_fraction"] for v in found) / len(found)
             text = (
                 f"{words.count(len(found), 'volume')} localized; the boxes leave out {100 * removed:.0f} % on average. "
                 "Check them: ↓ goes on, Enter accepts, S skips."
