@@ -67,9 +67,10 @@ def localize(study: Study, settings: LocalizeSettings) -> Iterator[Event]:
     Event
         `Progress`; a `Notice` for each doubt; last a `Result` whose value has ``run``, ``recipe`` and ``volumes``: for
         each ``name``, ``box`` (half-open, voxels of the study's volume; empty where nothing was found),
-        ``removed_fraction``, ``kept_fraction``, ``threshold``, ``fraction``, ``statistic``, ``status``, ``warnings`` and
-        ``seconds``. A box that a person has accepted or moved stays, unless ``again`` is set. What is found in a volume is in ``localizations/NAME/RUN`` as soon as the next one begins, and
-        stays when the job is closed.
+        ``removed_fraction``, ``kept_fraction``, ``threshold``, ``fraction``, ``statistic``, ``status``, ``warnings``
+        and ``seconds``. What is found in a volume is in ``localizations/NAME/RUN`` as soon as the next one begins, and
+        stays when the job is closed. A box that a person has accepted, skipped or moved is left as it is, unless
+        ``again`` is set.
 
     Raises
     ------

@@ -78,7 +78,8 @@ def refine(volume: Volume, evidence: Floats, grid: Grid) -> Generator[str, None,
     of the evidence, the threshold is taken whose part and rest differ most in evidence: the part that explains what the
     network looks at. A lower threshold that explains nearly as much is preferred, so that nothing of the specimen is
     lost; then the threshold is moved half-way between the median of the part and the median of what surrounds it, until
-    it stays. A tube that is brighter than the specimen is another part, and holds no evidence.
+    it stays. A tube that is brighter than the specimen is another part, and holds no evidence. Bright and dark specimens
+    are both tried, the one that explains more first.
 
     Parameters
     ----------
