@@ -71,8 +71,8 @@ class LocalizeForm(QWidget):
             edit = self.edits[name]
             edit.set_value(field.default)
             edit.changed.connect(self._tell)
-            if isinstance(edit.widget, QAbstractSpinBox):
-                edit.widget.setMinimumWidth(edit.widget.fontMetrics().horizontalAdvance("10.5 %") + 56)
+            if isinstance(edit.widget, QAbstractSpinBox):  # two in a row of 360 px: no room for − and +
+                edit.widget.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
             label = _cell(grid, 3 + i // 2, 2 * (i % 2), field.label, edit.widget)
             for part in (label, edit.widget):
                 part.setToolTip(f"<p>{field.tooltip}</p>")
