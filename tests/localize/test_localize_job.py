@@ -14,6 +14,7 @@ import torch
 from napari_sortingloss.errors import BadInput, BadSetting, OutOfMemory, OutOfSpace, StudyError, UserError
 from napari_sortingloss.events import Notice, Progress
 from napari_sortingloss.localize import LocalizeSettings
+from napari_sortingloss.localize.certainty import sampled
 from napari_sortingloss.localize.job import localize
 from napari_sortingloss.localize.sensitivity import Sensitivity
 from napari_sortingloss.pretext.sorting_settings import SortingSettings
@@ -102,9 +103,19 @@ def test_the_weights_are_loaded_then_slices_are_counted_and_doubts_are_told(stud
     value, events = ask("fish_a")
     assert events[0].what == "loading the network"
     counted = [e for e in events if isinstance(e, Progress) and e.total]
-    assert (counted[-1].done, counted[-1].what) == (counted[-1].total, "fish_a")
+    assert counted[-1].done == counted[-1].total
+    assert all(e.what.startswith("fish_a") for e in counted)
     told = [e.message for e in events if isinstance(e, Notice)]
     assert told == [f"fish_a: {warning}" for warning in value["volumes"][0]["warnings"]]
+
+
+def test_progress_counts_the_slices_of_all_volumes(study, ask):
+    _, events = ask("fish_a", "fish_b")
+    counted = [e for e in events if isinstance(e, Progress) and e.total]
+    slices = sum(len(sampled(study.volume(name).n_slices, 4)) for name in ("fish_a", "fish_b"))
+    assert {(e.total, e.unit) for e in counted} == {(slices, "slices")}
+    assert [e.done for e in counted] == sorted(e.done for e in counted)
+    assert counted[-1].done == slices
 
 
 def test_the_threads_of_torch_are_given_back(ask):
@@ -158,7 +169,11 @@ def test_the_variances_can_be_asked_for(study, runs, ask, statistic):
     value, _ = ask("fish_a", statistic=statistic, grid=8, fraction=0.2, refine=False)
     assert value["volumes"][0]["statistic"] == statistic
     found = read_localization(study, "fish_a", runs.sorting)
-    assert found.uncertainty_grid["shape"] == [8, 3, 4]  # of four rows one shows nothing of the slice
+    assert found.uncertainty_grid["shape"] == [
+        8,
+        3,
+        5,
+    ]  # one of four rows shows nothing; a fifth column stands for the last pixels
     assert found.evidence_grid is None
 
 

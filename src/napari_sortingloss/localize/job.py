@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -102,8 +102,7 @@ def localize(study: Study, settings: LocalizeSettings) -> Iterator[Event]:
     results = []
     with ExitStack() as stack:
         look = looks[run.task](run, settings, stack)
-        if run.task == "rotation":  # its intervals are the published recipe, not a share of the volume
-            chosen = chosen.replace(fraction=settings.fraction)
+        counter = _Counter(run.task, volumes, chosen.every)
         for volume in volumes:
             checked = None if settings.again else _checked(study, volume.name, run.id)
             if checked is not None:
@@ -111,12 +110,50 @@ def localize(study: Study, settings: LocalizeSettings) -> Iterator[Event]:
                     message=f"{volume.name}: a person has {checked[1]} its box; it stays (see 'again')."
                 )
                 results.append(_summary(checked[0]))
+                counter.skip(volume)
                 continue
-            found = yield from _localize_one(study, run, volume, look, chosen)
+            found = yield from counter.over_all(_localize_one(study, run, volume, look, chosen), volume)
             results.append(_summary(found))
             for warning in found.warnings:
                 yield Notice(level="warning", message=f"{volume.name}: {warning}")
     yield Result(value={"run": run.id, "recipe": settings.recipe, "volumes": results})
+
+
+class _Counter:
+    """Turns what is done of one volume into what is done of all."""
+
+    def __init__(self, task: str, volumes: Sequence[Volume], every: int | None) -> None:
+        from napari_sortingloss.localize.certainty import sampled
+
+        def slices(volume: Volume) -> int:
+            sides = (volume.n_slices,) if task == "sorting" else volume.shape
+            return sum(len(sampled(side, every)) for side in sides)
+
+        self._slices = {volume.name: slices(volume) for volume in volumes}
+        self._before, self._skipped, self._began = 0, 0, time.monotonic()
+
+    def skip(self, volume: Volume) -> None:
+        """Leave a volume out of the count."""
+        self._skipped += self._slices[volume.name]
+
+    def over_all(
+        self, job: Generator[Event, None, Localization], volume: Volume
+    ) -> Generator[Event, None, Localization]:
+        """Pass on the events of the job of one volume."""
+        total, own, done = sum(self._slices.values()) - self._skipped, self._slices[volume.name], 0
+        while True:
+            try:
+                event = next(job)
+            except StopIteration as end:
+                self._before += own
+                found: Localization = end.value
+                return found
+            if isinstance(event, Progress):
+                done = min(event.done, own) if event.total else done
+                all_done = self._before + done
+                left = (time.monotonic() - self._began) / all_done * (total - all_done) if all_done else None
+                event = event.replace(done=all_done, total=total, unit="slices", seconds_left=left)
+            yield event
 
 
 def _check(volume: Volume) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -82,7 +83,9 @@ class View:
         return max(height / self.fitted[0], width / self.fitted[1])
 
     def cut(self, stack: Floats, first: float, step: float) -> tuple[Floats, tuple[float, float]]:
-        """Leave away the points of the square that show nothing of the slice.
+        """Leave away the points of the square that show nothing of the slice, and repeat the last where it ends early.
+
+        Super-pixels lie at multiples of the stride from the first pixel on: the last one's cell may end before the slice.
 
         Parameters
         ----------
@@ -98,7 +101,7 @@ class View:
         tuple of float
             The pixels at which the first points lie now, along the height and the width.
         """
-        spans, firsts = [], []
+        spans, firsts, missing = [], [], []
         for count, length in zip(stack.shape[1:], self.fitted, strict=True):
             margin = (self.size - length) // 2
             centres = first + step * np.arange(count)
@@ -107,7 +110,10 @@ class View:
             )
             spans.append(slice(int(inside[0]), int(inside[-1]) + 1))
             firsts.append(float(centres[inside[0]]))
-        return np.ascontiguousarray(stack[:, spans[0], spans[1]]), (firsts[0], firsts[1])
+            gap = margin + length - 0.5 - (centres[inside[-1]] + step / 2)
+            missing.append((0, max(0, math.ceil(gap / step - 1e-6))))
+        found = np.pad(stack[:, spans[0], spans[1]], ((0, 0), *missing), mode="edge")
+        return np.ascontiguousarray(found), (firsts[0], firsts[1])
 
     def grid(self, volume: Volume, shape: tuple[int, ...], first: tuple[float, float], step: float) -> Grid:
         """Return where points of the square lie in the volume, see `cut`; `shape` is (n, h, w)."""

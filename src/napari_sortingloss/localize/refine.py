@@ -35,6 +35,9 @@ SEED = 0.9
 REACH = 4.0
 """How far around the coarse part the surface is looked for, in coarse points."""
 
+NEARER = 1e-3
+"""What a coarse point of distance costs: where the score says nothing, what is nearer to the specimen comes first."""
+
 HALF = 0.5
 """The threshold of the score: half-way between the specimen and what surrounds it."""
 
@@ -46,7 +49,8 @@ class Refined:
     Attributes
     ----------
     score : ndarray of float32
-        0 at the grey value of the surroundings, 1 at that of the specimen; 0 far from it.
+        0 at the grey value of the surroundings, 1 at that of the specimen; a little below 0 far from it, the farther the
+        lower.
     grid : Grid
         On which it lies.
     around, specimen : float
@@ -127,8 +131,9 @@ def refine(volume: Volume, evidence: Floats, grid: Grid) -> Generator[str, None,
         smooth = 0.8 if max(fine_grid.scale) == 1 else 0.5
         score = ndimage.gaussian_filter(fine.astype(np.float32), smooth)
         score = (sign * score - around) / (specimen - around)
-        score[resample(distance, coarse_grid, fine_grid) > REACH] = 0.0
-        return Refined(np.maximum(score, 0.0), fine_grid, sign * around, sign * specimen, part.explained)
+        apart = resample(distance, coarse_grid, fine_grid)
+        score = np.where(apart > REACH, 0.0, np.maximum(score, 0.0)) - NEARER * apart
+        return Refined(score.astype(np.float32), fine_grid, sign * around, sign * specimen, part.explained)
     return None
 
 

@@ -131,5 +131,7 @@ class LocalizeSettings(Settings):
 
     def resolved(self) -> LocalizeSettings:
         """Return the same with everything that the recipe chooses filled in."""
-        chosen = {name: value for name, value in RECIPES[self.recipe].items() if getattr(self, name) is None}
-        return self.replace(**chosen)
+        chosen = dict(RECIPES[self.recipe])
+        if self.statistic is not None and self.statistic != "sensitivity":
+            chosen["passes"] = RECIPES["published"]["passes"]  # a variance of three passes is mostly noise
+        return self.replace(**{name: value for name, value in chosen.items() if getattr(self, name) is None})
