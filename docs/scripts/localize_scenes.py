@@ -44,6 +44,7 @@ def localize(window: Window, names: tuple[str, ...], prefix: str = "localize") -
 
     stage = window.bench.stages["Localize"]
     window.bench.show_stage("Localize")
+    window.viewer.window._qt_window.activateWindow()  # keys go to the window in front
     stage.form.volumes.choose(names)
     window.spin(1.0)
     window.shot(f"{prefix}-ready")
@@ -57,7 +58,8 @@ def localize(window: Window, names: tuple[str, ...], prefix: str = "localize") -
     adjust_by_number(window, stage)
     window.shot(f"{prefix}-slider", settle=1.0)
     window.viewer.dims.ndisplay = 3
-    window.viewer.camera.angles = (10, 28, 62)
+    window.viewer.reset_view()
+    window.viewer.scene.camera.angles = (10, 28, 62)
     window.shot(f"{prefix}-3d", settle=1.5)
     window.viewer.dims.ndisplay = 2
     window.spin(0.5)

@@ -63,6 +63,8 @@ def make_pictures(out: Path, work: Path) -> None:
     for kind in ("CONFIG", "DATA", "CACHE", "STATE"):
         os.environ[f"XDG_{kind}_HOME"] = str(work / ".home" / kind.lower())
     os.environ["NAPARI_CONFIG"] = str(work / ".home" / "napari.yaml")
+    from localize_scenes import localize
+
     files = make_scans(work / "scans")
     study = work / "fish"
     shutil.rmtree(study, ignore_errors=True)
@@ -74,6 +76,7 @@ def make_pictures(out: Path, work: Path) -> None:
         train(window)
         compare(window)
         order_and_flip(window)
+        localize(window, tuple(window.facts))
         die_and_come_back(window, study)
     finally:
         window.close()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from napari_sortingloss.errors import BadInput
 from napari_sortingloss.localize.certainty import sampled
-from napari_sortingloss.localize.maps import View, smoothed, uncertainty_map
+from napari_sortingloss.localize.maps import View, doubts_of_scale, smoothed, uncertainty_map
 from napari_sortingloss.localize.settings import LocalizeSettings
 from napari_sortingloss.localize.variance import DropoutVariance
 from napari_sortingloss.networks.encoders import build_encoder
@@ -227,3 +227,19 @@ def test_slices_larger_than_the_field_of_view_fill_the_square(volume):
     fish = volume(axis="z")
     assert View.of(fish, SortingSettings(size=64, field_of_view=3.0), None).fitted == (60, 64)
     assert View.of(fish, SortingSettings(size=64, field_of_view=38.4), None).fitted == (30, 32)
+
+
+@pytest.mark.parametrize(
+    ("unit", "field", "said"),
+    [
+        ("mm", 0.0, ""),
+        ("mm", 20.0, ""),
+        ("mm", 90.0, "has not learned on anything of this size"),
+        ("mm", 2.0, "has not learned on anything of this size"),
+        ("", 20.0, "the unit of this one is not known"),
+        ("", 0.0, ""),
+    ],
+)
+def test_a_volume_of_another_scale_than_the_run_knows_is_doubted(volume, unit, field, said):
+    doubts = doubts_of_scale(volume(unit=unit), SortingSettings(size=64, field_of_view=field))
+    assert [said in doubt for doubt in doubts] == ([True] if said else [])

@@ -178,7 +178,7 @@ def _checked(study: Study, volume: str, run: str) -> tuple[Localization, str] | 
 
 
 def _sorting(run: Run, settings: LocalizeSettings, stack: ExitStack) -> _Look:
-    from napari_sortingloss.localize.maps import uncertainty_map
+    from napari_sortingloss.localize.maps import doubts_of_scale, uncertainty_map
     from napari_sortingloss.pretext.loading import load_network
     from napari_sortingloss.pretext.scoring import build_network
     from napari_sortingloss.pretext.sorting_settings import SortingSettings
@@ -191,7 +191,8 @@ def _sorting(run: Run, settings: LocalizeSettings, stack: ExitStack) -> _Look:
 
     def look(volume: Volume) -> Generator[Event, None, _Seen]:
         found, grid = yield from uncertainty_map(trained, volume, chosen)
-        return _Seen(statistic, found, grid, _profiles(found, grid, f"mean {statistic}"))
+        profiles = _profiles(found, grid, f"mean {statistic}")
+        return _Seen(statistic, found, grid, profiles, doubts_of_scale(volume, trained.settings))
 
     return look
 

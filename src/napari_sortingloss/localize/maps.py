@@ -20,7 +20,7 @@ from napari_sortingloss.localize.grid import Grid, in_array_order
 from napari_sortingloss.localize.sensitivity import Sensitivity
 from napari_sortingloss.localize.variance import DropoutVariance
 from napari_sortingloss.slices.fit import fitted_shape
-from napari_sortingloss.slices.reader import MILLIMETRES, load_slices
+from napari_sortingloss.slices.reader import MILLIMETRES, MOST_UNLIKE, field_of_view, load_slices
 from napari_sortingloss.study.schema import AXES
 
 if TYPE_CHECKING:
@@ -127,6 +127,25 @@ class View:
             in_array_order(self.step, (voxels[0] * step, voxels[1] * step), volume.axis),
             in_array_order(float(self.indices[0]), (offset[0], offset[1]), volume.axis),
         )
+
+
+def doubts_of_scale(volume: Volume, settings: SortingSettings) -> tuple[str, ...]:
+    """Return why the network may not know a volume at the scale at which it is shown; nothing where all is well."""
+    field = settings.field_of_view or 0.0
+    if not field:
+        return ()
+    if volume.unit not in MILLIMETRES:
+        return (
+            "The run knows its volumes at one scale in mm, and the unit of this one is not known: it is shown as large as "
+            "it goes. Set its voxel size in the study.",
+        )
+    own = field_of_view(volume)
+    if own > MOST_UNLIKE * field or field > MOST_UNLIKE * own:
+        return (
+            f"Its slices are {own:.3g} mm wide, those the run was trained on up to {field:.3g} mm: the network has not "
+            "learned on anything of this size. Check the voxel size, or pre-train on volumes like this one.",
+        )
+    return ()
 
 
 def uncertainty_map(
