@@ -13,6 +13,7 @@ from qtpy.QtCore import QEvent
 from napari_sortingloss.errors import StudyError
 from napari_sortingloss.events import Event, Progress
 from napari_sortingloss.study import Study
+from napari_sortingloss.widgets import session as session_module
 from napari_sortingloss.widgets.recent import recent_studies, remember_study
 from napari_sortingloss.widgets.session import session_of
 from napari_sortingloss.widgets.stage import Stage
@@ -56,6 +57,19 @@ def test_nothing_is_told_when_nothing_changed(opened, qtbot):
     opened.refresh()
     qtbot.waitUntil(lambda: not opened._background.busy)
     assert heard == []
+
+
+def test_a_look_that_takes_longer_than_the_next_is_due_is_not_lost(session, study, monkeypatch, qtbot):
+    quick = session_module.look
+
+    def slow(study: Study) -> Any:
+        time.sleep(0.15)
+        return quick(study)
+
+    monkeypatch.setattr(session_module, "look", slow)
+    session._timer.setInterval(20)
+    session.set_study(study)
+    qtbot.waitUntil(lambda: len(session.volumes) == 2, timeout=2000)
 
 
 def test_a_failing_disk_is_told_once_not_every_two_seconds(opened, study, qtbot):

@@ -116,7 +116,7 @@ class Session(QObject):
         self._background = Background(self, error=self._fail)
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
-        self._timer.timeout.connect(self.refresh)
+        self._timer.timeout.connect(self._poll)
         self._windows: weakref.WeakSet[QObject] = weakref.WeakSet()
         self._last_failure = ""
         self.closed = False
@@ -182,6 +182,11 @@ class Session(QObject):
         if study is None or self.closed:
             return
         self._background.run(lambda: look(study), lambda picture: self._take(study, picture), topic="look")
+
+    def _poll(self) -> None:
+        """Look again, unless the last look is still under way: it would be overtaken, and a slow disk never seen."""
+        if not self._background.busy:
+            self.refresh()
 
     def attach_window(self, window: QObject) -> None:
         """End all jobs when this window goes."""
