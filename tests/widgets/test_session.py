@@ -7,12 +7,15 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from napari.utils._proxies import PublicOnlyProxy
 from qtpy.QtCore import QEvent
 
 from napari_sortingloss.errors import StudyError
 from napari_sortingloss.events import Event, Progress
+from napari_sortingloss.formats import array_source
 from napari_sortingloss.study import Study
+from napari_sortingloss.study.add import AddSettings, add
 from napari_sortingloss.widgets import session as session_module
 from napari_sortingloss.widgets.recent import recent_studies, remember_study
 from napari_sortingloss.widgets.session import session_of
@@ -70,6 +73,24 @@ def test_a_look_that_takes_longer_than_the_next_is_due_is_not_lost(session, stud
     session._timer.setInterval(20)
     session.set_study(study)
     qtbot.waitUntil(lambda: len(session.volumes) == 2, timeout=2000)
+
+
+@pytest.mark.parametrize("kind", ["add", "crop"])
+def test_a_volume_is_seen_as_soon_as_a_job_turns_to_the_next_one(opened, study, make_volume, kind, qtbot):
+    go_on = threading.Event()
+
+    def job() -> Iterator[Event]:
+        yield Progress(done=0, total=48, what="fish_c (1 of 2): writing")
+        yield from add(study, AddSettings(), [array_source(make_volume(), "fish_c")])
+        yield Progress(done=24, total=48, what="fish_d (2 of 2): writing")
+        go_on.wait(10)
+
+    opened._timer.stop()
+    running = opened.jobs.submit("Adding", job, kind)
+    qtbot.waitUntil(lambda: "fish_c" in opened.volumes)
+    assert not running.ended
+    go_on.set()
+    qtbot.waitUntil(lambda: running.ended)
 
 
 def test_a_failing_disk_is_told_once_not_every_two_seconds(opened, study, qtbot):

@@ -15,6 +15,7 @@ from qtpy.QtGui import QDropEvent, QShortcut
 from qtpy.QtWidgets import QLabel
 
 from napari_sortingloss.errors import BadInput
+from napari_sortingloss.events import Result
 from napari_sortingloss.study import Study
 from napari_sortingloss.study import add as add_module
 from napari_sortingloss.widgets import dialogs
@@ -386,6 +387,28 @@ def test_a_volume_that_looks_upside_down_is_marked_and_flipped_with_one_click(
     qtbot.waitUntil(lambda: not full.session.states["fish_b"].flipped)
     assert model.data(model.index(1, 3)) == "z ↓"
     assert ordered == ["fish_b"]
+
+
+@pytest.mark.parametrize(
+    ("spearman", "level", "said"),
+    [
+        (0.66, "success", "fish_b is flipped; its slices now run the right way (Spearman 0.66)."),
+        (0.1, "notice", "the network cannot tell which way its slices run (Spearman 0.10)."),
+        (-0.7, "warning", "its slices come out in reverse (Spearman -0.70): it was right before."),
+    ],
+)
+def test_after_a_flip_the_bar_says_what_came_of_it(full, study, monkeypatch, qtbot, spearman, level, said):
+    def ordered(study: Study, settings: Any) -> Iterator[Any]:
+        (name,) = settings.volumes
+        yield Result(value={"volumes": [{"name": name, "spearman": spearman, "flipped": spearman < -0.5}]})
+
+    monkeypatch.setattr("napari_sortingloss.pretext.order.order", ordered)
+    mark_flipped(study, "fish_b")
+    full.session.refresh()
+    qtbot.waitUntil(lambda: full.session.states["fish_b"].flipped)
+    full.actions_.flip("fish_b")
+    qtbot.waitUntil(lambda: full.bar.text.endswith(said))
+    assert full.bar.level == level
 
 
 def test_ordering_again_that_fails_is_explained_and_the_flip_stays(full, study, monkeypatch, qtbot):

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from napari_sortingloss.study.add_settings import AddSettings
     from napari_sortingloss.widgets.study import StudyWidget
 
+ORDERED = 0.5
+"""Spearman's rho above which the slices of a volume clearly run the right way."""
+
 
 class StudyActions:
     """The verbs of the Study stage.
@@ -91,7 +94,23 @@ class StudyActions:
     def _order(self, study: Study, run: str, name: str) -> None:
         stage = self._stage
         job = order_job(study, run, (name,))
-        stage.watch(stage.session.jobs.submit(f"Ordering {name} again", job, "order"))
+        stage.watch(stage.session.jobs.submit(f"Ordering {name} again", job, "order"), self._on_ordered)
+
+    def _on_ordered(self, result: dict[str, Any]) -> None:
+        """Say what came of a flip."""
+        for volume in result.get("volumes", ()):
+            name, rho = volume["name"], f"(Spearman {volume['spearman']:.2f})"
+            if volume["flipped"]:
+                text = (
+                    f"{name} is flipped, and now its slices come out in reverse {rho}: it was right before."
+                )
+                self._stage.bar.show_message("warning", text, "Flip back", lambda name=name: self.flip(name))
+            elif volume["spearman"] > ORDERED:
+                text = f"{name} is flipped; its slices now run the right way {rho}."
+                self._stage.bar.show_message("success", text)
+            else:
+                text = f"{name} is flipped, but the network cannot tell which way its slices run {rho}."
+                self._stage.bar.show_message("notice", text)
 
     def update(self, names: Sequence[str], changes: Mapping[str, Any]) -> None:
         """Change axis, direction, voxel size or unit of volumes."""

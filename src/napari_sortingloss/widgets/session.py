@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 POLL_MS = 2000
 
+ONE_BY_ONE = ("add", "crop")
+"""Kinds of jobs that put one volume after another into the study, and say ``"fish_03 (3 of 6): writing"``."""
+
 
 @dataclass(frozen=True)
 class RunInfo:
@@ -113,6 +116,8 @@ class Session(QObject):
         self.current_volume: str | None = None
         self.jobs = JobRunner(self)
         self.jobs.job_ended.connect(self._on_job_ended)
+        self.jobs.changed.connect(self._on_jobs)
+        self._at_work = ""  # the volume that a job is putting into the study
         self._background = Background(self, error=self._fail)
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
@@ -207,6 +212,15 @@ class Session(QObject):
         if str(error) != self._last_failure:
             self._last_failure = str(error)
             self.failed.emit(error)
+
+    def _on_jobs(self) -> None:
+        """Look again as soon as a job turns to the next volume: the one before is in the study."""
+        job = self.jobs.running
+        if job is None or job.kind not in ONE_BY_ONE or job.progress is None:
+            return
+        before, self._at_work = self._at_work, job.progress.what.partition(":")[0]
+        if self._at_work != before:
+            self.refresh()
 
     def _on_job_ended(self, job: Job) -> None:
         self.refresh()
