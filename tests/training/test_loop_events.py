@@ -63,6 +63,14 @@ def test_validation_is_the_same_for_the_same_weights(trainer):
     assert figures[0] == figures[1]
 
 
+def test_a_validation_says_how_many_volumes_there_were_only_where_one_gave_fewer_figures():
+    whole = {"loss": (0.4, 1), "left_out": (0.0, 1)}
+    report = reporter.Reporter(None, 12)
+    assert report.validation(5, [whole, whole]).values == {"loss": 0.4, "left_out": 0.0}
+    less = report.validation(5, [whole, {"left_out": (1.0, 1)}])
+    assert less.values == report.measured == {"loss": 0.4, "left_out": 0.5, "volumes": 2.0}
+
+
 def test_without_validation_volumes_there_are_no_validation_figures(trainer):
     _, job = trainer.job()
     assert list(job)[-1].value["validation"] == {}

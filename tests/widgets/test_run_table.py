@@ -111,3 +111,12 @@ def test_figures_of_a_run_that_measured_nothing_are_left_out():
     assert figures({"train": {"mean_displacement": 2.0}}) == [
         "mean displacement 2.00 slices on the training volumes"
     ]
+
+
+def test_figures_say_on_how_many_unseen_volumes_they_were_measured_where_some_were_left_out():
+    measured = {"mean_displacement": 2.0, "random_displacement": 5.3, "left_out": 0.5, "volumes": 2.0}
+    assert figures({"validation": measured}) == [
+        "mean displacement 2.00 slices on 1 of 2 unseen volumes, random 5.30"
+    ]
+    measured["left_out"] = 0.0
+    assert "on unseen volumes" in figures({"validation": measured})[0]

@@ -15,9 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from napari_sortingloss.events import Event, Metrics, Notice, Progress, Result, StateChanged
+from napari_sortingloss.pretext.headline import measured_on
 
 DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
 LINE_EVERY = 10.0
+COUNTS = ("left_out", "volumes")
+"""What among the figures of a split only says on how many volumes they were measured, see `measured_on`."""
 
 Summary = Callable[[Mapping[str, Any]], str]
 
@@ -93,8 +96,13 @@ def say(message: str) -> None:
 
 
 def _figures(values: Mapping[str, float]) -> str:
-    shown = {k: v for k, v in values.items() if not k.startswith("random_")}
-    return " · ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in shown.items())
+    shown = [
+        f"{name.replace('_', ' ')} {value:.3g}"
+        for name, value in values.items()
+        if not name.startswith("random_") and name not in COUNTS
+    ]
+    on = measured_on(values)
+    return " · ".join([*shown, *([f"on {on} volumes"] if on else [])])
 
 
 class _Terminal:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from napari_sortingloss.cli.console import time_text
-from napari_sortingloss.pretext.headline import headline
+from napari_sortingloss.cli.console import COUNTS, time_text
+from napari_sortingloss.pretext.headline import headline, measured_on
 from napari_sortingloss.study.boxes import NO_BOX
 from napari_sortingloss.study.convert import bytes_text
 
@@ -272,9 +272,12 @@ def _result(run: Mapping[str, Any]) -> str:
 def _figures(values: Mapping[str, float]) -> str:
     shown = []
     for name, value in values.items():
-        if name.startswith("random_"):
+        if name.startswith("random_") or name in COUNTS:
             continue
         random = values.get(f"random_{name.removeprefix('mean_')}")
         text = f"{name.replace('_', ' ')} {value:.3g}"
         shown.append(text + (f" (random {random:.3g})" if random is not None else ""))
-    return ", ".join(shown)
+    if not shown:
+        return "nothing; every volume looks stored upside down"
+    on = measured_on(values)
+    return ", ".join(shown) + (f", on {on} volumes; the rest looks stored upside down" if on else "")

@@ -21,17 +21,21 @@ class Headline:
         With a space before it, or empty.
     random : str
         What a network that knows nothing shows, with two decimals; empty where that is not known.
+    measured_on : str
+        On how many volumes, ``"1 of 2"``, where some were left out of it, see `measured_on`; empty otherwise.
     """
 
     title: str
     value: str
     unit: str
     random: str
+    measured_on: str = ""
 
     @property
     def beside(self) -> str:
-        """The value with the level of chance beside it, where that is known."""
-        return self.value + (f" (random {self.random})" if self.random else "")
+        """The value with the level of chance beside it, where that is known, and on what it was measured if not on all."""
+        random = f" (random {self.random})" if self.random else ""
+        return self.value + random + (f" on {self.measured_on} volumes" if self.measured_on else "")
 
 
 _KNOWN = {
@@ -52,5 +56,23 @@ def headline(values: Mapping[str, Any] | None) -> Headline | None:
         value = (values or {}).get(metric)
         if value is not None:
             random = (values or {}).get(chance)
-            return Headline(title, f"{value:.2f}", unit, "" if random is None else f"{random:.2f}")
+            known = "" if random is None else f"{random:.2f}"
+            return Headline(title, f"{value:.2f}", unit, known, measured_on(values or {}))
     return None
+
+
+def measured_on(values: Mapping[str, Any]) -> str:
+    """Say on how many volumes figures were measured, e.g. ``"1 of 2"``; empty where it was all of them.
+
+    Parameters
+    ----------
+    values : mapping
+        ``left_out`` is the share of the volumes that were not counted, ``volumes`` how many there were; a run that
+        was trained before that was noted has no ``volumes``.
+    """
+    left_out, volumes = values.get("left_out", 0.0), values.get("volumes")
+    if not left_out:
+        return ""
+    if volumes is None:
+        return f"{100 * (1 - left_out):.0f} % of the"
+    return f"{round((1 - left_out) * volumes)} of {volumes:.0f}"

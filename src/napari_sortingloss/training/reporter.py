@@ -110,8 +110,14 @@ class Reporter:
         yield self.tell(Metrics(step=step, values=values))
 
     def validation(self, step: int, parts: list[Sums]) -> Event:
-        """Report the figures of a validation, the mean over its volumes."""
-        self.measured = means(merge(parts))
+        """Report the figures of a validation, the mean over its volumes.
+
+        Where a volume gave fewer figures than another, ``volumes`` says how many there were in all.
+        """
+        sums = merge(parts)
+        self.measured = means(sums)
+        if any(count < len(parts) for _, count in sums.values()):
+            self.measured["volumes"] = float(len(parts))
         return self.tell(Metrics(step=step, values=self.measured, split="validation"))
 
     def matrix(self, step: int, split: Split, parts: Sequence[MatrixData | None]) -> Iterator[Matrix]:

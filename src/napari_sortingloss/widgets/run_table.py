@@ -245,11 +245,12 @@ def figures(summary: Mapping[str, Any]) -> list[str]:
         As of `napari_sortingloss.study.Run.summary`.
     """
     said = []
-    for split, on in (("validation", "on unseen volumes"), ("train", "on the training volumes")):
+    for split, on in (("validation", "unseen volumes"), ("train", "the training volumes")):
         found = headline(summary.get(split))
         if found is not None:
             beside = f", random {found.random}" if found.random else ""
-            said.append(f"{found.title} {found.value}{found.unit} {on}{beside}")
+            on = f"{found.measured_on} {on}".lstrip()
+            said.append(f"{found.title} {found.value}{found.unit} on {on}{beside}")
     return said
 
 
