@@ -1,8 +1,8 @@
 """Makes the figures of docs/localization.md: ``python docs/scripts/localization.py DATA WORK``.
 
 DATA holds ``mouse_ct_heads`` with ``volumes`` and ``boxes.json``. WORK takes the studies; ``docs/scripts/results.py`` leaves
-its heads and their sorting run there, which are used if they are there. Every step is a command line of ours; training runs
-that are there already are not repeated.
+its heads and their sorting run there, which are used if they are there. Every step is a command line of ours; steps whose
+result is there already are not repeated.
 """
 
 from __future__ import annotations
@@ -136,9 +136,13 @@ def compare(path: Path, names: tuple[str, ...] | None, truth: Mapping[str, Any] 
     names = names or tuple(sorted(study.settings["sample"]))
     cases = cases_of(study, names, truth)
     rows = [HEADER]
-    for title, task, options in ARMS:
+    for number, (title, task, options) in enumerate(ARMS):
         run = next(r for r in study.runs() if r.task == task and r.state() == "finished")
-        said = command("localize", path, "--run", run.id, "--volumes", *names, *options, "--again")
+        done = path.parent / f"{path.name}-arm-{number}.json"
+        if not done.exists():
+            said = command("localize", path, "--run", run.id, "--volumes", *names, *options, "--again")
+            done.write_text(json.dumps(said), encoding="utf-8")
+        said = json.loads(done.read_text(encoding="utf-8"))
         boxes = {v["name"]: v["box"] for v in said["volumes"]}
         rows.append(row(title, cases, [boxes[case.volume.name] for case in cases]))
     rows += baselines(cases)
