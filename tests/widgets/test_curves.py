@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from qtpy.QtGui import QPainter, QPicture
 
 from napari_sortingloss.events import Metrics
 from napari_sortingloss.training.curves import Curve
@@ -81,6 +82,57 @@ def test_nothing_is_drawn_again_while_nothing_is_new(keep, viewer, monkeypatch):
     made.take([Metrics(step=6, values={"error": 1.0})])
     plot.set_history(made)
     assert len(drawn) == 2
+
+
+@pytest.mark.parametrize("width", [321, 380])
+def test_titles_have_room_for_name_value_and_unit_in_a_narrow_dock(row, width, qtbot):
+    row.set_curves((*CURVES[:1], Curve("a", "accuracy"), Curve("e", "angle error", "°", chance=68.6)))
+    made = history(20)
+    made.take([Metrics(step=20, values={"a": 0.143, "e": 68.57}, split="validation")])
+    row.set_history(made)
+    row.resize(width, 240)
+    row.show()
+    qtbot.waitUntil(lambda: row.width() == width)
+    for plot in row.plots:
+        assert plot._title.sizeHint().width() <= plot._title.width()
+    assert len({plot._title.height() for plot in row.plots}) == 1
+    assert "68.6 °" in row.plots[2]._title.text()
+
+
+def test_with_room_for_it_a_title_takes_one_line(row, qtbot):
+    row.set_history(history(20))
+    row.resize(600, 240)
+    row.show()
+    qtbot.waitUntil(lambda: row.width() == 600)
+    assert "<br>" not in row.plots[1]._title.text()
+    row.resize(300, 240)
+    assert "<br>" in row.plots[1]._title.text()
+
+
+@pytest.mark.parametrize("value", [0.4, 2.0, 7.9])
+def test_no_number_of_the_axes_is_cut_off_at_the_upper_edge(row, value, qtbot):
+    row.set_history(history(50, value))
+    row.resize(400, 240)
+    row.show()
+    plot = row.plots[1].plot
+    qtbot.waitUntil(lambda: plot.viewRange()[1][1] > 5.3 and row.width() == 400)
+    axis = plot.getAxis("left")
+    picture = QPicture()
+    painter = QPainter(picture)
+    painter.setFont(plot.font())
+    _, _, texts = axis.generateDrawSpecs(painter)
+    painter.end()
+    assert texts
+    for rect, _, text in texts:
+        assert axis.mapRectToScene(rect).top() >= 0, text
+
+
+def test_the_level_of_chance_is_named_without_its_number_where_that_would_be_cut_off(row, qtbot):
+    row.show()
+    for width, said in ((110, "random"), (300, "random 5.3")):
+        row.plots[1].plot.resize(width, 130)
+        row.plots[1]._show_chance()
+        assert row.plots[1]._chance_text.toPlainText() == said
 
 
 def test_another_task_has_other_curves(row):

@@ -21,6 +21,7 @@ from napari_sortingloss.study import add as add_module
 from napari_sortingloss.widgets import dialogs
 from napari_sortingloss.widgets.session import Session
 from napari_sortingloss.widgets.study import StudyWidget
+from napari_sortingloss.widgets.volume_table import VolumeTable
 
 
 @pytest.fixture
@@ -437,6 +438,19 @@ def test_the_context_menu_offers_what_fits_the_selection(full, keep):
     assert two["Remove from study…"]
     assert not two["Rename"]
     assert not two["Export volume…"]
+
+
+def test_a_narrow_table_leaves_out_the_voxel_size_rather_than_the_names(keep, study, qtbot):
+    table = keep(VolumeTable())
+    table.set_rows(study.volumes, {})
+    table.show()
+    others = sum(table.sizeHintForColumn(column) for column in range(1, 5))
+    for width, shown in ((others + 200, True), (others + 20, False), (others + 200, True)):
+        table.resize(width, 200)
+        qtbot.waitUntil(lambda width=width: table.width() == width)
+        assert table.isColumnHidden(2) is not shown
+        assert table.columnWidth(0) >= min(table.sizeHintForColumn(0), 90)
+        qtbot.waitUntil(lambda: not table.horizontalScrollBar().isVisible())
 
 
 def test_every_control_can_be_reached_by_keyboard_and_has_a_name(full):

@@ -64,7 +64,7 @@ class VoxelSizeEdit(QWidget):
         super().__init__()
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(3)
+        layout.setSpacing(2)
         self.boxes: list[QLineEdit] = []
         for axis in "zyx":
             box = QLineEdit()

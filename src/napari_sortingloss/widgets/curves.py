@@ -9,14 +9,26 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor
+from qtpy.QtGui import QColor, QFont, QFontMetrics, QResizeEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_sortingloss.training.curves import Curve
 from napari_sortingloss.widgets.run_watch import RunHistory, smooth
 from napari_sortingloss.widgets.theme import Colors
 
-HEIGHT = 132
+HEIGHT = 138
+
+AXIS, GAP = 30, 6
+"""Pixels for the numbers at the left, and around the name of the level of chance."""
+
+DENSE = 145
+"""From this width (pixels) on there is room for many numbers along the steps."""
+
+TOP = 7
+"""Pixels above a plot: half of the uppermost number stands there."""
+
+VALUE = "0.000"
+"""As wide as a value gets in a title."""
 
 COMPARED = ("#cc79a7", "#009e73", "#999999", "#d55e00")
 """Colours of the runs that are compared with the one in view (Okabe and Ito)."""
@@ -54,14 +66,16 @@ class CurvePlot(QWidget):
         self._title.setSizePolicy(
             QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed
         )  # never widens the panel
+        self._stacked = False
         self.plot = pg.PlotWidget()
+        self.plot.plotItem.setContentsMargins(0, TOP, 0, 0)
         self.plot.setFixedHeight(HEIGHT)
         self.plot.setMenuEnabled(False)
         self.plot.setMouseEnabled(x=False, y=False)
         self.plot.hideButtons()
         self.plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.plot.setToolTip(_tooltip(curve))
-        self.plot.getAxis("left").setWidth(30)
+        self.plot.getAxis("left").setWidth(AXIS)
         for side in ("left", "bottom"):
             self.plot.getAxis(side).setStyle(tickLength=-4, maxTickLevel=0)
         self._raw = pg.PlotDataItem(autoDownsample=True, downsampleMethod="peak", autoDownsampleFactor=2.0)
@@ -83,7 +97,7 @@ class CurvePlot(QWidget):
         self._history: RunHistory | None = None
         self._drawn: list[tuple[Any, ...]] = []
         self._range: tuple[float, ...] = ()
-        self._dense = True
+        self._value: tuple[float | None, bool] = (None, False)
         self._show_chance()
 
     def set_history(self, history: RunHistory, others: Sequence[Compared] = ()) -> None:
@@ -106,10 +120,25 @@ class CurvePlot(QWidget):
         self._set_title(last, bool(v_values))
         self._set_range([(steps, values), (v_steps, v_values), *(_of(other, metric) for other in others)])
 
-    def set_dense(self, dense: bool) -> None:
-        """Say whether there is room for many numbers along the steps."""
-        self._dense = dense
-        self._range = ()
+    @property
+    def title_width(self) -> int:
+        """How wide the title is in a line, whatever the value is."""
+        font = QFont(self._title.font())
+        font.setBold(True)
+        value = QFontMetrics(font).horizontalAdvance(f"{VALUE} {self.curve.unit}".strip())
+        return value + self._title.fontMetrics().horizontalAdvance(f"{self.curve.title}  ")
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Write as many numbers as there is room for."""
+        super().resizeEvent(event)
+        self._show_chance()
+        self._set_ticks()
+
+    def set_stacked(self, stacked: bool) -> None:
+        """Say whether the value stands below the name, because there is no room for both in a line."""
+        if stacked != self._stacked:
+            self._stacked = stacked
+            self._say_title()
 
     def apply_theme(self, colors: Colors) -> None:
         """Restyle."""
@@ -142,7 +171,9 @@ class CurvePlot(QWidget):
         self._chance_text.setVisible(chance is not None)
         if chance is not None:
             self._chance.setPos(chance)
-            self._chance_text.setText(f"random {chance:.3g}")
+            text, room = f"random {chance:.3g}", self.plot.width() - AXIS - 2 * GAP
+            fits = self.plot.fontMetrics().horizontalAdvance(text) <= room
+            self._chance_text.setText(text if fits else "random")
 
     def _compare(self, other: Compared) -> pg.PlotDataItem:
         steps, values = _of(other, self.curve.metric)
@@ -152,13 +183,18 @@ class CurvePlot(QWidget):
         return item
 
     def _set_title(self, value: float | None, validation: bool) -> None:
-        title = self.curve.title
-        unit = f" {self.curve.unit}" if self.curve.unit else ""
+        self._value = (value, validation)
+        self._say_title()
+
+    def _say_title(self) -> None:
+        value, validation = self._value
+        unit, gap = self.curve.unit, "<br>" if self._stacked else " "
         if value is None or self._colors is None:
-            self._title.setText(f"{title} ({unit.strip()})" if unit else title)
-            return
-        colour = self._colors.validation if validation else self._colors.train
-        self._title.setText(f'{title} <b style="color:{colour}">{value:#.3g}{unit}</b>')
+            last = f"({unit})" if unit else "&nbsp;" if self._stacked else ""
+        else:
+            colour = self._colors.validation if validation else self._colors.train
+            last = f'<b style="color:{colour}">{f"{value:#.3g} {unit}".strip()}</b>'
+        self._title.setText(f"{self.curve.title}{gap}{last}".strip())
 
     def _set_range(self, all_points: Sequence[tuple[Sequence[int], Sequence[float]]]) -> None:
         steps = [s for some, _ in all_points for s in some]
@@ -174,12 +210,18 @@ class CurvePlot(QWidget):
             return
         self._range = wanted
         right = wanted[0]
-        few = None if self._dense else _round_step(right / 2.5)
-        self.plot.getAxis("bottom").setTickSpacing(few, few)
+        self._set_ticks()
         self.plot.setXRange(0, right, padding=0.02)
         self.plot.setYRange(low, wanted[2], padding=0)
         if self.curve.chance is not None:
             self._chance_text.setPos(right, self.curve.chance)
+
+    def _set_ticks(self) -> None:
+        """Write few numbers along the steps where many would run into each other."""
+        if not self._range:
+            return
+        few = None if self.plot.width() >= DENSE else _round_step(self._range[0] / 2.5)
+        self.plot.getAxis("bottom").setTickSpacing(few, few)
 
 
 class CurveRow(QWidget):
@@ -212,11 +254,27 @@ class CurveRow(QWidget):
             plot.deleteLater()
         self.plots = [CurvePlot(curve) for curve in curves]
         for plot in self.plots:
-            self._row.addWidget(plot, 3 if plot.curve.main and len(self.plots) < 3 else 2)
-            plot.set_dense(len(self.plots) < 3)
+            self._row.addWidget(plot, _share(plot, self.plots))
             if self._colors is not None:
                 plot.apply_theme(self._colors)
         self.set_history(self._history, self._others)
+        self._stack()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Give the titles the lines they need."""
+        super().resizeEvent(event)
+        self._stack()
+
+    def _stack(self) -> None:
+        """Write all titles in two lines where one of them does not fit into one; the plots stay level."""
+        shares = [_share(plot, self.plots) for plot in self.plots]
+        room = self.width() - self._row.spacing() * (len(shares) - 1)
+        tight = any(
+            plot.title_width > room * share / sum(shares)
+            for plot, share in zip(self.plots, shares, strict=True)
+        )
+        for plot in self.plots:
+            plot.set_stacked(tight)
 
     def set_history(self, history: RunHistory, others: Sequence[Compared] = ()) -> None:
         """Draw a run, and others behind it."""
@@ -240,6 +298,11 @@ class CurveRow(QWidget):
             entries.append(f'<span style="color:{self._colors.validation}">╍ validation</span>')
         entries += [f'<span style="color:{other.colour}">━ {other.name}</span>' for other in self._others]
         self._legend.setText("&nbsp;&nbsp; ".join(entries))
+
+
+def _share(plot: CurvePlot, plots: Sequence[CurvePlot]) -> int:
+    """Return how much of the width a plot gets: the main one of two more than the other."""
+    return 3 if plot.curve.main and len(plots) < 3 else 2
 
 
 def _told(other: Compared, metric: str) -> tuple[Any, ...]:

@@ -67,7 +67,7 @@ class PretrainForm(QWidget):
         self.edit_button.clicked.connect(lambda *_: self.edit_split())
         self.where = QComboBox()
         self.where.addItem("inside napari", HERE)
-        self.where.addItem("as a process of its own, outlives napari", DETACHED)
+        self.where.addItem("own process, outlives napari", DETACHED)
         self.where.setToolTip(
             "<p>A run inside napari leaves one processor core to the viewer and ends with napari (it can go on later). "
             "A process of its own takes all cores and goes on when napari is closed.</p>"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, Qt
-from qtpy.QtGui import QContextMenuEvent
+from qtpy.QtGui import QContextMenuEvent, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 HEADERS = ("volume", "voxels", "voxel size", "axis", "state")
 NAME, VOXELS, SIZE, AXIS, STATE = range(5)
+NAME_WIDTH = 90
+"""Where a name would be cut off at fewer pixels than this, the voxel size is left out: it is in the details below."""
 Role = Qt.ItemDataRole
 
 
@@ -202,7 +204,22 @@ class VolumeTable(QTableView):
             self.select(before)
         finally:
             self._quiet = False
+        self._fit()
         self._tell()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Show the columns that there is room for."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        header = self.horizontalHeader()
+        others = sum(
+            max(self.sizeHintForColumn(column), header.sectionSizeHint(column))
+            for column in range(VOXELS, STATE + 1)
+        )
+        wanted = min(self.sizeHintForColumn(NAME), NAME_WIDTH)
+        self.setColumnHidden(SIZE, self.viewport().width() < others + wanted)
 
     def selected(self) -> tuple[str, ...]:
         """Return the names of the selected volumes, in the order of the table."""
