@@ -23,8 +23,8 @@ FINE, COARSE = 12_000_000, 1_200_000
 CANDIDATES = 32
 """Thresholds that are compared, for bright and for dark specimens each."""
 
-MOST = 0.9
-"""Share of the best threshold's explanation that a lower one may lose: soft tissue belongs to the bone it surrounds."""
+MOST = 0.5
+"""A lower threshold need explain only this share of what the best one does: soft tissue belongs to the bone it surrounds."""
 
 LEAST = 0.05
 """Share of the evidence's variance that has to be explained; less, and grey values are no guide to the specimen."""
@@ -80,7 +80,7 @@ def refine(volume: Volume, evidence: Floats, grid: Grid) -> Generator[str, None,
 
     Of all thresholds of the (slightly smoothed) grey values, and for each of its connected parts the one that holds most
     of the evidence, the threshold is taken whose part and rest differ most in evidence: the part that explains what the
-    network looks at. A lower threshold that explains nearly as much is preferred, so that nothing of the specimen is
+    network looks at. A lower threshold that explains at least half as much is preferred, so that nothing of the specimen is
     lost; then the threshold is moved half-way between the median of the part and the median of what surrounds it, until
     it stays. A tube that is brighter than the specimen is another part, and holds no evidence. Bright and dark specimens
     are both tried, the one that explains more first.
@@ -152,7 +152,7 @@ def _level(volume: Volume, most: int) -> tuple[NDArray[np.uint8], Grid]:
 
 
 def _explaining_part(grey: Floats, evidence: Floats) -> _Part | None:
-    """Compare thresholds, from the highest down, and take the lowest that explains nearly as much as the best."""
+    """Compare thresholds, from the highest down, and take the lowest that explains at least half as much as the best."""
     weight = _seed(evidence)
     near = grey[ndimage.binary_dilation(weight > 0, iterations=4)]
     shares = np.linspace(0.02, 0.98, CANDIDATES // 2)
