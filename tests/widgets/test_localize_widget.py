@@ -327,3 +327,11 @@ def test_a_real_run_localizes_is_reviewed_and_cropped(viewer, study, opened, qtb
     stage.crop_button.click()
     see(stage, qtbot, lambda: "fish_a_crop" in stage.session.volumes)
     assert stage.session.volumes["fish_a_crop"].offset == (2, 1, 3)
+
+
+def test_with_six_volumes_all_of_it_is_in_sight_in_a_window_of_1280_x_800(localized, qtbot):
+    content = localized.scroll.widget()
+    more_rows = 4 * localized.table.verticalHeader().defaultSectionSize()
+    room = 625  # what the window, its dock, the tabs and the buttons leave
+    qtbot.waitUntil(lambda: localized.panel.isVisibleTo(localized))
+    assert content.heightForWidth(390) + more_rows <= room

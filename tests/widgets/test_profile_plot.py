@@ -32,10 +32,9 @@ def plot(keep, viewer) -> ProfilePlot:
     return made
 
 
-def test_each_axis_is_titled_and_runs_over_the_whole_volume(plot):
-    assert [title.text() for title in plot.titles.values()] == [
-        f"mean sensitivity along {axis}" for axis in "zyx"
-    ]
+def test_each_axis_has_its_letter_and_runs_over_the_whole_volume(plot):
+    assert plot.title.text() == "mean sensitivity along z, y and x"
+    assert [letter.text() for letter in plot.letters.values()] == ["z", "y", "x"]
     for axis, size in zip("zyx", SHAPE, strict=True):
         (low, high), _ = plot.plots[axis].viewRange()
         assert low <= -0.5
@@ -62,7 +61,8 @@ def test_an_axis_without_a_profile_is_left_out(plot):
     plot.set_profiles({"z": profile(0, threshold=None)}, SHAPE)
     assert not plot.plots["z"].isHidden()
     assert plot.plots["y"].isHidden()
-    assert plot.titles["x"].isHidden()
+    assert plot.letters["x"].isHidden()
+    assert plot.title.text() == "mean sensitivity along z"
     assert not plot.plots["z"]._threshold.isVisible()
     plot.set_profiles({}, SHAPE)
     assert plot.isHidden()

@@ -10,7 +10,7 @@ import pyqtgraph as pg
 from psygnal import Signal
 from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 
 from napari_sortingloss.study.boxes import NO_BOX, Box, Shape
 from napari_sortingloss.widgets import words
@@ -19,7 +19,10 @@ from napari_sortingloss.widgets.theme import Colors
 if TYPE_CHECKING:
     from napari_sortingloss.study.localizations import Profile
 
-HEIGHT = 62
+HEIGHT = 50
+"""Of a plot (pixels): three of them, six volumes and the box fit a window of 1280 x 800 without scrolling."""
+NUMBERS = 17
+"""Of the numbers below it."""
 AXES = ("z", "y", "x")
 
 
@@ -52,7 +55,8 @@ class AxisPlot(pg.PlotWidget):
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAccessibleName(f"Profile along {axis}")
         self.hideAxis("left")
-        self.getAxis("bottom").setStyle(tickLength=-3, maxTickLevel=0)
+        self.getAxis("bottom").setStyle(tickLength=-3, maxTickLevel=0, tickTextOffset=1)
+        self.getAxis("bottom").setHeight(NUMBERS)
         self._curve = pg.PlotDataItem(connect="finite")
         self._threshold = pg.InfiniteLine(angle=0)
         self._slice = pg.InfiniteLine(angle=90)
@@ -150,20 +154,23 @@ class ProfilePlot(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.plots = {axis: AxisPlot(axis) for axis in AXES}
-        self.titles = {axis: QLabel() for axis in AXES}
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
-        for axis in AXES:
-            title = self.titles[axis]
-            title.setProperty("muted", True)
-            title.setTextFormat(Qt.TextFormat.PlainText)
-            title.setSizePolicy(
-                QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed
-            )  # never widens the panel
+        self.letters = {axis: QLabel(axis) for axis in AXES}
+        self.title = QLabel()
+        self.title.setProperty("muted", True)
+        self.title.setTextFormat(Qt.TextFormat.PlainText)
+        self.title.setSizePolicy(
+            QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed
+        )  # never widens the panel
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(0)
+        grid.setHorizontalSpacing(4)
+        grid.setColumnStretch(1, 1)
+        grid.addWidget(self.title, 0, 0, 1, 2)
+        for row, axis in enumerate(AXES, 1):
             self.plots[axis].clicked.connect(self.position_clicked.emit)
-            layout.addWidget(title)
-            layout.addWidget(self.plots[axis])
+            grid.addWidget(self.letters[axis], row, 0)
+            grid.addWidget(self.plots[axis], row, 1)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.set_profiles({}, (1, 1, 1))
 
@@ -185,14 +192,16 @@ class ProfilePlot(QWidget):
         unit : str
             Of the voxel size; empty where only voxels are known.
         """
+        titles: dict[str, str] = {}
         for place, (axis, plot) in enumerate(self.plots.items()):
             profile = profiles.get(axis)
             there = profile is not None and len(profile.values) > 0
             plot.setVisible(there)
-            self.titles[axis].setVisible(there)
+            self.letters[axis].setVisible(there)
             if profile is not None and there:
-                self.titles[axis].setText(_titled(profile.title, axis))
+                titles[axis] = profile.title
                 plot.set_profile(profile, shape[place], voxel_size[place], unit)
+        self.title.setText(_titled(titles))
         self.setVisible(bool(profiles))
 
     def set_box(self, box: Box) -> None:
@@ -211,6 +220,9 @@ class ProfilePlot(QWidget):
             plot.apply_theme(colors)
 
 
-def _titled(title: str, axis: str) -> str:
-    along = f"along {axis}"
-    return title if along in title else f"{title} {along}".strip()
+def _titled(titles: Mapping[str, str]) -> str:
+    """Return one title for the profiles along several axes, e.g. ``"mean sensitivity along z, y and x"``."""
+    whats = {axis: title.removesuffix(f"along {axis}").strip() for axis, title in titles.items()}
+    *before, last = whats or ("",)
+    along = f"along {' and '.join([', '.join(before), last] if before else [last])}"
+    return f"{', '.join(dict.fromkeys(whats.values()))} {along}".strip()
