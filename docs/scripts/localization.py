@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import operator
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -23,9 +24,11 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from napari_sortingloss.cli.fish_pictures import EXACT, FOUND, Frame, projection
+from napari_sortingloss.formats import array_source
 from napari_sortingloss.localize.region import largest_part
 from napari_sortingloss.samples.phantoms import make_phantom
-from napari_sortingloss.study import Study, Volume
+from napari_sortingloss.study import AddSettings, Study, Volume
+from napari_sortingloss.study.add import add
 from napari_sortingloss.study.localizations import find_localization
 
 Box = list[list[int]]
@@ -70,6 +73,8 @@ def main() -> None:
         found = compare(study, names, truth if name == "heads" else None)
         (DOCS / f"localization_{name}.md").write_text(found, encoding="utf-8")
     (DOCS / "localization_all_heads.md").write_text(all_heads(heads, truth), encoding="utf-8")
+    found = others(fish, given.work / "others") + brains(given.work / "brains-along")
+    (DOCS / "localization_others.md").write_text("\n".join([HEADER, *found]) + "\n", encoding="utf-8")
     (DOCS / "images" / "localize-heads.svg").write_text(picture(heads, truth), encoding="utf-8")
 
 
@@ -249,6 +254,60 @@ def all_heads(path: Path, truth: Mapping[str, Any]) -> str:
             least = min(1 - np.prod([b - a for a, b in boxes[n]]) / np.prod(truth[n]["shape"]) for n in names)
             print(f"least removed of {len(names)} heads of 250 x 250: {least:.0%}")
     return "\n".join(rows) + "\n"
+
+
+def others(fish: Path, path: Path) -> list[str]:
+    """Localise phantoms of other size, noise and light than those the run and the constants have seen."""
+    if not path.exists():
+        shutil.copytree(fish, path)
+    study, rng, made = Study.open(path), np.random.default_rng(0), {}
+    for name, index, scale, seed in (
+        ("small", 0, 0.7, 3),
+        ("large", 3, 1.4, 4),
+        ("noisy", 4, 1.0, 9),
+        ("shaded", 1, 1.0, 8),
+    ):
+        fish_ = made[name] = make_phantom(index, scale=scale, seed=seed)
+        voxels = fish_.voxels.astype(np.float32)
+        if name == "noisy":
+            voxels += rng.normal(0, 0.5 * voxels.std(), voxels.shape).astype(np.float32)
+        if name == "shaded":
+            voxels *= np.linspace(0.7, 1.3, voxels.shape[2], dtype=np.float32)
+        if name not in study.volumes:
+            for _ in add(study, AddSettings(), [array_source(voxels, name, fish_.voxel_size, fish_.unit)]):
+                pass
+    boxes = asked(study, tuple(made))
+    titles = {
+        "small": "phantom at 0.7 times the voxels, other noise and texture",
+        "large": "phantom at 1.4 times the voxels, other noise and texture",
+        "noisy": "phantom with half the volume's standard deviation added as noise",
+        "shaded": "phantom 0.7 to 1.3 times as bright from one side to the other",
+    }
+    rows = []
+    for name, fish_ in made.items():
+        case = Case(study.volume(name), [list(span) for span in fish_.box], fish_.specimen)
+        rows.append(row(titles[name], [case], [boxes[name]]))
+    return rows
+
+
+def brains(path: Path) -> list[str]:
+    """Localise the mouse brains, which are ordered along y, with their own run; what is above 3 of 255 is brain."""
+    study, cases = Study.open(path), []
+    for name in study.volumes:
+        volume = study.volume(name)
+        specimen = volume.read_slab(0, volume.shape[0]) > 3
+        cases.append(Case(volume, bounds(specimen, volume.shape), specimen))
+    boxes = asked(study, tuple(study.volumes))
+    return [
+        row(f"mouse brains ({len(cases)}), ordered along y", cases, [boxes[c.volume.name] for c in cases])
+    ]
+
+
+def asked(study: Study, names: tuple[str, ...]) -> dict[str, Box]:
+    """Return the boxes that the default recipe finds."""
+    run = next(r for r in study.runs() if r.task == "sorting" and r.state() == "finished")
+    said = command("localize", study.path, "--run", run.id, "--volumes", *names, "--again")
+    return {v["name"]: v["box"] for v in said["volumes"]}
 
 
 def picture(path: Path, truth: Mapping[str, Any]) -> str:

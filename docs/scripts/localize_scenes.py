@@ -60,6 +60,7 @@ def localize(window: Window, names: tuple[str, ...], prefix: str = "localize") -
     window.viewer.dims.ndisplay = 3
     window.viewer.reset_view()
     window.viewer.scene.camera.angles = (10, 28, 62)
+    window.viewer.scene.camera.zoom *= 0.7
     window.shot(f"{prefix}-3d", settle=1.5)
     window.viewer.dims.ndisplay = 2
     window.spin(0.5)
