@@ -165,12 +165,10 @@ def test_evidence_that_is_no_number_here_and_there_does_no_harm(specimen, refine
 
 
 def test_evidence_that_is_equally_high_in_a_large_part_is_used(specimen, refined):
-    evidence = np.zeros((15, 13, 15), np.float32)
-    evidence[3:13, 3:10, 3:12] = 1
+    values, grid = evidence_of(specimen, noise=0.0)
+    evidence = (values > 0.1).astype(np.float32)
     assert evidence.mean() > 0.1
-    found = refined(
-        noisy(in_tube(specimen)), (evidence, Grid((15, 13, 15), (3.0, 4.0, 4.0), (1.0, 1.5, 1.5)))
-    )
+    found = refined(noisy(in_tube(specimen)), (evidence, grid))
     assert off_by(found, specimen) <= 1
 
 
@@ -224,3 +222,17 @@ def test_it_says_what_it_does_before_each_piece_of_work(specimen, volume, run_th
         "comparing thresholds for a dark specimen",
         "finding the surface",
     ]
+
+
+def test_parts_that_stand_out_from_nothing_are_no_specimen(specimen, refined):
+    """A ramp through the volume: above every threshold lies a part, and around it what is nearly as bright."""
+    ramp = np.broadcast_to(np.linspace(0, 255, SHAPE[2]).astype(np.uint8), SHAPE)
+    found = refined(np.ascontiguousarray(ramp), evidence_of(specimen))
+    assert found is None or found.specimen > found.around
+
+
+def test_soft_tissue_stays_with_the_bone_that_stands_out_more(specimen, refined):
+    bone = ndimage.binary_erosion(specimen, iterations=4) & ~ndimage.binary_erosion(specimen, iterations=6)
+    values = np.where(bone, BONE, np.where(specimen, WATER + 50, WATER)).astype(np.uint8)
+    found = refined(noisy(values), evidence_of(bone))
+    assert off_by(found, specimen) <= 1

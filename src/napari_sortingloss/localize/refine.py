@@ -23,8 +23,12 @@ FINE, COARSE = 12_000_000, 1_200_000
 CANDIDATES = 32
 """Thresholds that are compared, for bright and for dark specimens each."""
 
-MOST = 0.5
-"""A lower threshold need explain only this share of what the best one does: soft tissue belongs to the bone it surrounds."""
+ENOUGH = 0.5
+"""Thresholds that explain at least this share of what the best one does are candidates for the surface."""
+
+CLEAR = 0.7
+"""The lowest candidate counts that stands out at least so much as clearly as the clearest: a specimen may hold something
+brighter, such as bone in soft tissue, that stands out too."""
 
 LEAST = 0.05
 """Share of the evidence's variance that has to be explained; less, and grey values are no guide to the specimen."""
@@ -78,12 +82,13 @@ class _Part:
 def refine(volume: Volume, evidence: Floats, grid: Grid) -> Generator[str, None, Refined | None]:
     """Find the surface of the specimen in the voxels.
 
-    Of all thresholds of the (slightly smoothed) grey values, and for each of its connected parts the one that holds most
-    of the evidence, the threshold is taken whose part and rest differ most in evidence: the part that explains what the
-    network looks at. A lower threshold that explains at least half as much is preferred, so that nothing of the specimen is
-    lost; then the threshold is moved half-way between the median of the part and the median of what surrounds it, until
-    it stays. A tube that is brighter than the specimen is another part, and holds no evidence. Bright and dark specimens
-    are both tried, the one that explains more first.
+    For every threshold of the (slightly smoothed) grey values the connected part is looked at that holds most of the
+    evidence. How well it explains what the network looks at is how much the part and the rest differ in evidence; thresholds
+    that explain at least half as much as the best one are candidates. Of these the lowest is taken whose part stands out
+    clearly from the ring around it, so that soft tissue stays with the bone in it. Then the threshold is moved half-way
+    between the median of the part and the median of what surrounds it, until it stays. A tube that is brighter than the
+    specimen is another part, and holds no evidence. Bright and dark specimens are both tried, the one that explains more
+    first.
 
     Parameters
     ----------
@@ -152,7 +157,7 @@ def _level(volume: Volume, most: int) -> tuple[NDArray[np.uint8], Grid]:
 
 
 def _explaining_part(grey: Floats, evidence: Floats) -> _Part | None:
-    """Compare thresholds, from the highest down, and take the lowest that explains at least half as much as the best."""
+    """Compare thresholds: of those that explain enough, take the lowest whose part stands out clearly."""
     weight = _seed(evidence)
     near = grey[ndimage.binary_dilation(weight > 0, iterations=4)]
     shares = np.linspace(0.02, 0.98, CANDIDATES // 2)
@@ -161,11 +166,28 @@ def _explaining_part(grey: Floats, evidence: Floats) -> _Part | None:
     best = int(np.argmax(found))
     if not found[best] > 0:
         return None
-    lowest = best
-    while lowest > 0 and found[lowest - 1] >= MOST * found[best]:
-        lowest -= 1
-    threshold = float(levels[lowest])
+    candidates = [float(t) for t, share in zip(levels, found, strict=True) if share >= ENOUGH * found[best]]
+    clear = [_clarity(grey, _part(grey > threshold, weight)) for threshold in candidates]
+    if max(clear) <= 0:  # what surrounds the part is as bright: these thresholds cut through something
+        return None
+    threshold = next(t for t, one in zip(candidates, clear, strict=True) if one >= CLEAR * max(clear))
     return _Part(threshold, found[best], _part(grey > threshold, weight))
+
+
+def _clarity(grey: Floats, mask: Mask) -> float:
+    """Return by how many of their own deviations the grey values of a part and of the ring around it differ."""
+    ring = ndimage.binary_dilation(mask, iterations=2 + int(REACH)) & ~ndimage.binary_dilation(
+        mask, iterations=2
+    )
+    if not ring.any():
+        return 0.0
+    (inside, spread), (around, noise) = (_median_and_deviation(grey[where]) for where in (mask, ring))
+    return (inside - around) / (spread + noise + 1.0)
+
+
+def _median_and_deviation(values: Floats) -> tuple[float, float]:
+    middle = float(np.median(values))
+    return middle, float(np.median(np.abs(values - middle)))
 
 
 def _explained(grey: Floats, evidence: Floats, weight: Floats, threshold: float) -> float:
