@@ -321,7 +321,7 @@ def picture(path: Path, truth: Mapping[str, Any]) -> str:
             shapes = [frame.box(truth[name]["box"], EXACT, 1.2, "3 3"), frame.box(found.box, FOUND, 2.0)]
             if found.hull is not None:
                 shapes.insert(0, frame.hull(found.hull.vertices))
-            image = np.clip(projection(volume, found.box, across).astype(int) * 2, 0, 255).astype(np.uint8)
+            image = projection(volume, found.box, across)
             drawn = frame.svg(image, shapes, f"{name}, seen along {'zyx'[across]}")
             parts.append(
                 drawn.replace("<svg ", f'<svg x="{left:.0f}" y="{20 + row_ * (height + 8):.0f}" ', 1)
