@@ -45,6 +45,9 @@ def localize(window: Window, names: tuple[str, ...], prefix: str = "localize") -
     stage = window.bench.stages["Localize"]
     window.bench.show_stage("Localize")
     window.viewer.window._qt_window.activateWindow()  # keys go to the window in front
+    window.viewer.layers.clear()
+    window.viewer.dims.order = (0, 1, 2)
+    window.session.set_current_volume(names[0])
     stage.form.volumes.choose(names)
     window.spin(1.0)
     window.shot(f"{prefix}-ready")
