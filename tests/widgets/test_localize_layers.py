@@ -234,22 +234,33 @@ def test_a_layer_that_was_removed_comes_back_with_the_next_localisation(shown, v
     assert len(viewer.layers) == 5
 
 
-def test_taking_the_localisation_away_leaves_all_else(shown, viewer):
+def test_taking_the_localisation_away_leaves_all_else(shown, viewer, qtbot):
     theirs = viewer.add_labels(np.zeros((4, 5, 6), int), name="fish_a · region")
     shown.remove("fish_b")
     assert len(viewer.layers) == 6
     shown.remove("fish_a")
+    assert shown.layers == {}
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2)  # one after the other, see `take_away_in_turn`
     assert viewer.layers[0].name == "fish_a"
     assert list(viewer.layers)[1:] == [theirs]
 
 
-def test_there_is_one_for_each_viewer_and_it_ends_with_a_removed_volume(shown, viewer, study):
+def test_a_localisation_taken_away_can_be_shown_again_at_once(shown, viewer, study, qtbot):
+    shown.remove()
+    shown.show(planned(study))
+    ours = list(shown.layers.values())
+    qtbot.waitUntil(lambda: len(viewer.layers) == 5)
+    assert len(ours) == 4
+    assert all(layer in viewer.layers for layer in ours)
+
+
+def test_there_is_one_for_each_viewer_and_it_ends_with_a_removed_volume(shown, viewer, study, qtbot):
     assert localize_layers_of(viewer) is shown
     layers.rename(viewer, str(study.path), "fish_a", "fish_c")
     assert shown.layers["box"].name == "fish_c · box"
     layers.rename(viewer, str(study.path), "fish_c", None)
+    qtbot.waitUntil(lambda: not len(viewer.layers))
     assert not shown.layers
-    assert not len(viewer.layers)
 
 
 def test_stepping_tells_the_slice_of_the_volume(shown, viewer, study):

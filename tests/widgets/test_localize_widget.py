@@ -263,10 +263,10 @@ def test_a_renamed_volume_keeps_its_box_and_its_layers(found, study, viewer, qtb
     assert not [name for name in mine(viewer) if name.startswith("fish_a")]
 
 
-def test_another_study_leaves_nothing_of_the_old_one(found, viewer, tmp_path):
+def test_another_study_leaves_nothing_of_the_old_one(found, viewer, tmp_path, qtbot):
     found.session.set_study(Study.create(tmp_path / "other"))
     assert found.review.found is None
-    assert not [name for name in mine(viewer) if "·" in name]
+    qtbot.waitUntil(lambda: not [layer.name for layer in viewer.layers if "·" in layer.name])
     assert "no volumes" in found.hint.text()
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer
 
 from napari_sortingloss.errors import BadInput
 from napari_sortingloss.widgets.theme import unwrap
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 MARK = "napari_sortingloss"
 AXES = ("z", "y", "x")
+PAUSE = 50
+"""Milliseconds between the removals of two layers: time to draw the canvas."""
 UNITS = {"": "pixel", "px": "pixel", "µm": "um"}
 
 
@@ -147,18 +151,43 @@ def take_away(viewer: Any, mark: dict[str, str]) -> None:
         unwrap(viewer).layers.remove(layer)
 
 
+def take_away_in_turn(viewer: Any, gone: Iterable[Any]) -> None:
+    """Remove layers, ours no more at once, from the top down with a pause after each.
+
+    napari 0.9.2 on a software renderer (Mesa) crashes at the next slice where several are removed without the canvas being
+    drawn in between, whoever removes them.
+    """
+    viewer = unwrap(viewer)
+    waiting = sorted(gone, key=viewer.layers.index)
+    for layer in waiting:
+        layer.metadata.pop(MARK, None)
+
+    def remove_top() -> None:
+        while waiting:
+            layer = waiting.pop()
+            if layer in viewer.layers:
+                viewer.layers.remove(layer)
+                break
+        if waiting:
+            QTimer.singleShot(PAUSE, remove_top)
+
+    remove_top()
+
+
 def rename(viewer: Any, study: str, old: str, new: str | None) -> None:
     """Follow a volume that was renamed; take its layers away if `new` is None (it was removed)."""
     viewer = unwrap(viewer)
+    gone = []
     for layer in list(viewer.layers):
         mark = layer.metadata.get(MARK)
         if mark is None or mark.get("study") != study or mark.get("volume") != old:
             continue
         if new is None:
-            viewer.layers.remove(layer)
+            gone.append(layer)
         else:
             layer.metadata[MARK] = {**mark, "volume": new}
             layer.name = layer.name.replace(old, new, 1)
+    take_away_in_turn(viewer, gone)
 
 
 def step_along(viewer: Any, axis: str) -> None:

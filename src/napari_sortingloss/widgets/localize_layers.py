@@ -12,7 +12,7 @@ from psygnal import Signal
 
 from napari_sortingloss.study.boxes import NO_BOX, Box
 from napari_sortingloss.widgets.box_layer import BoxLayer, slice_in_view
-from napari_sortingloss.widgets.layers import AXES, MARK, find, fitting_unit
+from napari_sortingloss.widgets.layers import AXES, MARK, find, fitting_unit, take_away_in_turn
 from napari_sortingloss.widgets.localize_plan import LocalizePlan, PlacedMap, Triple, mesh_of, placed, plan
 from napari_sortingloss.widgets.theme import unwrap
 
@@ -152,9 +152,11 @@ class LocalizeLayers:
         viewer = self._viewer()
         if viewer is None or (volume is not None and (self.plan is None or self.plan.volume != volume)):
             return
-        for layer in list(self.layers.values()):
-            viewer.layers.remove(layer)
+        gone = list(self.layers.values())
         self.plan = None
+        for layer in gone:
+            self._let_go(layer)
+        take_away_in_turn(viewer, gone)
 
     def _adopt(self, viewer: Any) -> None:
         """Find layers of ours that are there without us: those of a viewer whose panel was closed and opened again."""
@@ -178,6 +180,9 @@ class LocalizeLayers:
         assert plan is not None
         unit = fitting_unit(viewer, plan.unit, lambda mark: mark.get("content") in CONTENTS)
         layer = self.layers.get(content)
+        if layer is not None and MARK not in layer.metadata:  # its volume was removed: it is on its way out
+            self._let_go(layer)
+            layer = None
         if layer is None:
             layer = self.layers[content] = make(
                 name=plan.name(content),
@@ -296,8 +301,12 @@ class LocalizeLayers:
         self.box_moving.emit(box)
 
     def _on_removed(self, event: Any) -> None:
+        self._let_go(event.value)
+
+    def _let_go(self, gone: Any) -> None:
+        """Forget a layer that is not, or no longer, in the viewer."""
         for content, layer in list(self.layers.items()):
-            if layer is event.value:
+            if layer is gone:
                 del self.layers[content]
                 if content == "box" and self._box is not None:
                     self._box.detach()
