@@ -21,6 +21,7 @@ from napari_sortingloss.pretext.reversed_volumes import REVERSED, ReversedVolume
 from napari_sortingloss.pretext.scoring import build_network, order_figures, sample_positions
 from napari_sortingloss.pretext.sorting_settings import SortingSettings
 from napari_sortingloss.slices.augment import Augmenter
+from napari_sortingloss.slices.closeup import draw_zoom, load_closeup
 from napari_sortingloss.slices.drawing import draw_positions
 from napari_sortingloss.slices.reader import load_slices
 from napari_sortingloss.training.rates import rate_factor
@@ -91,9 +92,9 @@ class SortingTask(PretextTask[SortingSettings]):
             drawn = draw_positions(rng, volume.n_slices, settings.slices, settings.weighting)
             names.append(volume.name)
             positions.append(drawn)
-            shown = self._augment.batch(
-                load_slices(volume, drawn, settings.size, settings.field_of_view or 0.0), rng
-            )
+            field = settings.field_of_view or 0.0
+            zoom = draw_zoom(rng, settings.zoom)
+            shown = self._augment.batch(load_closeup(volume, drawn, settings.size, field, zoom, rng), rng)
             if settings.poses(len(volumes)):
                 shown = in_pose(shown, random_pose(rng, settings.size))
             slices.append(shown)

@@ -82,6 +82,18 @@ class SortingSettings(TrainSettings):
             more=True,
         ),
     ] = "auto"
+    zoom: Annotated[
+        float,
+        Setting(
+            "Up to how many times nearer a batch is shown: the same part of all its slices, magnified, so that the network "
+            "also learns what it will see in segmentation, which works at full resolution.",
+            "1 always shows whole slices.",
+            low=1.0,
+            high=16.0,
+            step=0.5,
+            more=True,
+        ),
+    ] = 1.0
     reversed_volumes: Annotated[
         ReversedVolumes,
         Setting(
