@@ -169,7 +169,7 @@ def test_the_command_line_of_a_process_says_what_differs_from_the_defaults(stage
     from napari_sortingloss.widgets.training_actions import command_line
 
     settings = stage.form.settings().replace(steps=7, ranking="listmle", volumes=("fish_a", "fish_b"))
-    line = command_line(stage.session.study.path, "sorting", settings)
+    line = command_line(stage.session.study.path, settings)
     assert line[:4] == ["pretrain", str(stage.session.study.path), "--task", "sorting"]
     joined = " ".join(line)
     assert "--steps 7" in joined

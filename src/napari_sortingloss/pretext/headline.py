@@ -41,6 +41,7 @@ class Headline:
 _KNOWN = {
     "mean_displacement": ("mean displacement", " slices", "random_displacement"),
     "accuracy": ("accuracy", "", "random_accuracy"),
+    "mean_iou": ("mean IoU", "", "random_iou"),
 }
 
 

@@ -1,10 +1,10 @@
-"""What the Pre-train stage does with runs: starts, steers, resumes and deletes them, wherever they train."""
+"""What a stage that trains does with runs: starts, steers, resumes and deletes them, wherever they train."""
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from qtpy.QtWidgets import QMessageBox
 
@@ -13,11 +13,14 @@ from napari_sortingloss.events import StateChanged
 from napari_sortingloss.pretext import TASKS
 from napari_sortingloss.widgets import training_actions as actions
 from napari_sortingloss.widgets.detached import DetachedProcess
-from napari_sortingloss.widgets.jobs import Job
+from napari_sortingloss.widgets.jobs import Job, MakeJob
 from napari_sortingloss.widgets.session import RunInfo
 
 if TYPE_CHECKING:
-    from napari_sortingloss.widgets.pretrain import PretrainWidget
+    from pathlib import Path
+
+    from napari_sortingloss.study import Study
+    from napari_sortingloss.widgets.training_stage import TrainingStage
 
 KIND = "pretrain"
 
@@ -26,22 +29,26 @@ OBEYED = {"pause": "paused", "resume": "running"}
 
 
 class RunActions:
-    """The verbs of the buttons at the bottom, and what they wait for.
+    """The verbs of the buttons at the bottom, and what they wait for; those of pre-training, unless a subclass says else.
 
     Parameters
     ----------
-    stage : PretrainWidget
+    stage : TrainingStage
         Held weakly; it owns this object.
 
     Attributes
     ----------
+    kind : str
+        The kind of the runs and of the jobs that train them.
     waiting : bool
         Whether a run was asked for that has not shown up yet.
     asked : str
         The command given to the active run and not yet obeyed; empty when there is none.
     """
 
-    def __init__(self, stage: PretrainWidget) -> None:
+    kind: ClassVar[str] = KIND
+
+    def __init__(self, stage: TrainingStage) -> None:
         self._weak = weakref.ref(stage)
         self.waiting = False
         self.asked = ""
@@ -50,7 +57,7 @@ class RunActions:
         self._process: DetachedProcess | None = None
 
     @property
-    def _stage(self) -> PretrainWidget:
+    def _stage(self) -> TrainingStage:
         stage = self._weak()
         assert stage is not None
         return stage
@@ -61,13 +68,31 @@ class RunActions:
         stage = self._stage
         if self.starting_process or stage.panel.active is not None:
             return True
-        return stage.session.jobs.find(KIND) is not None
+        return stage.session.jobs.find(self.kind) is not None
 
     @property
     def starting_process(self) -> bool:
         """Whether a process of its own was started and its run has not shown up yet."""
         return self.waiting and self._process is not None and self._process.running
 
+    # ------------------------------------------------------------------------------- how runs of this kind are made
+    def new_job(self, study: Study, settings: Any) -> tuple[str, MakeJob]:
+        """Return the title and the maker of the job of a new run."""
+        return f"Pre-training with {TASKS[settings.task].title}", actions.train_job(study, settings)
+
+    def new_command(self, study: Path, settings: Any) -> list[str]:
+        """Return the command that does the same in a process of its own."""
+        return actions.command_line(study, settings)
+
+    def job_to_go_on(self, study: Study, run: str, steps: int) -> MakeJob:
+        """Return what makes the job that goes on with a run."""
+        return actions.resume_job(study, run, steps)
+
+    def command_to_go_on(self, study: Path, run: str, steps: int) -> list[str]:
+        """Return the command that does the same in a process of its own."""
+        return actions.resume_line(study, run, steps, self.kind)
+
+    # ------------------------------------------------------------------------------------------------------ the verbs
     def start(self) -> None:
         """Start a new run with the settings of the form."""
         stage, study = self._stage, self._stage.session.study
@@ -76,13 +101,13 @@ class RunActions:
             stage.bar.show_error(error)
         if study is None or error is not None:
             return
-        settings, task = stage.form.settings(), stage.form.task_name
+        settings = stage.form.settings()
         self._expect()
         if stage.form.detached:
-            self._start_process(actions.command_line(study.path, task, settings))
+            self._start_process(self.new_command(study.path, settings))
         else:
-            title = f"Pre-training with {TASKS[task].title}"
-            self._watch(stage.session.jobs.submit(title, actions.train_job(study, settings), KIND))
+            title, make = self.new_job(study, settings)
+            self._watch(stage.session.jobs.submit(title, make, self.kind))
         stage.panel.show_training()
         stage.update_buttons()
 
@@ -96,11 +121,10 @@ class RunActions:
         stage.panel.show_run(run)
         steps = stage.steps_to(info)
         if stage.form.detached:
-            self._start_process(actions.resume_line(study.path, run, steps))
+            self._start_process(self.command_to_go_on(study.path, run, steps))
         else:
-            self._watch(
-                stage.session.jobs.submit(f"Going on with {run}", actions.resume_job(study, run, steps), KIND)
-            )
+            make = self.job_to_go_on(study, run, steps)
+            self._watch(stage.session.jobs.submit(f"Going on with {run}", make, self.kind))
         stage.panel.show_training()
         stage.update_buttons()
 
@@ -113,7 +137,7 @@ class RunActions:
     def stop(self) -> None:
         """Stop the run that goes on; it writes a checkpoint and can be resumed."""
         stage = self._stage
-        job = stage.session.jobs.find(KIND)
+        job = stage.session.jobs.find(self.kind)
         if stage.panel.active is not None and not self.waiting:
             self._ask("stop")
         elif job is not None:
@@ -159,7 +183,7 @@ class RunActions:
         stage, study = self._stage, self._stage.session.study
         assert study is not None
         try:
-            self._process = DetachedProcess(command, actions.log_file(study.path), stage)
+            self._process = DetachedProcess(command, actions.log_file(study.path, self.kind), stage)
         except UserError as problem:
             self._on_failed(problem)
             return

@@ -2,108 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from qtpy.QtWidgets import QTabBar
 
-from psygnal import Signal
-from qtpy.QtWidgets import QLabel, QProgressBar, QTabBar, QVBoxLayout, QWidget
-
-from napari_sortingloss.errors import UserError
 from napari_sortingloss.pretext import settings_for
 from napari_sortingloss.pretext.order import ORDERED_BY
 from napari_sortingloss.training.curves import Curve
-from napari_sortingloss.widgets import words
 from napari_sortingloss.widgets.background import Background
-from napari_sortingloss.widgets.confusion import ConfusionRow
-from napari_sortingloss.widgets.curves import Compared, CurveRow
-from napari_sortingloss.widgets.lifetime import follow
 from napari_sortingloss.widgets.order_plot import OrderPlot
-from napari_sortingloss.widgets.run_table import GOING_ON, SIGNS, RunTable, given
-from napari_sortingloss.widgets.run_watch import RunHistory, RunWatcher
+from napari_sortingloss.widgets.run_view import RunStatus, RunView
 from napari_sortingloss.widgets.session import RunInfo
-from napari_sortingloss.widgets.strip import BatchStrip
 from napari_sortingloss.widgets.theme import Colors
 
-
-class RunStatus(QWidget):
-    """One line that says how far the run in view is, over a progress bar while it goes on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.text = QLabel()
-        self.text.setWordWrap(True)
-        self.progress = QProgressBar()
-        self.progress.setTextVisible(False)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(2, 0, 2, 0)
-        layout.setSpacing(3)
-        layout.addWidget(self.text)
-        layout.addWidget(self.progress)
-        self.say(None, RunHistory())
-
-    def wait(self, text: str) -> None:
-        """Say what is waited for, with a bar that only moves."""
-        self.text.setText(text)
-        self.progress.setRange(0, 0)
-        self.progress.show()
-        self.show()
-
-    def say(self, info: RunInfo | None, history: RunHistory) -> None:
-        """Say how far a run is."""
-        self.setVisible(info is not None)
-        progress = history.progress
-        going_on = info is not None and info.state in GOING_ON
-        self.progress.setVisible(going_on and progress is not None)
-        if info is None:
-            return
-        self.setToolTip(f"{info.id}\n{given(info.settings)}")
-        if progress is not None and progress.total:
-            self.progress.setRange(0, progress.total)
-            self.progress.setValue(min(progress.done, progress.total))
-        if info.state == "running" and progress is not None:
-            parts = [f"step {progress.done:,}/{progress.total:,}", progress.what]
-            if progress.seconds_left is not None:
-                parts.append(f"{words.duration(progress.seconds_left)} left")
-            self.text.setText(" · ".join(part for part in parts if part))
-            return
-        step, steps = info.summary.get("step", 0), info.summary.get("steps", 0)
-        message = history.state.message if history.state is not None and info.state == "failed" else ""
-        how_far = (
-            f"after all {steps:,} steps" if info.state == "finished" else f"at step {step:,} of {steps:,}"
-        )
-        self.text.setText(
-            f"{SIGNS.get(info.state, info.state)} {how_far}" + (f" · {message}" if message else "")
-        )
+__all__ = ["RunPanel", "RunStatus"]
 
 
-class RunPanel(QWidget):
-    """Shows one run while it goes on, or as it was, and lets others be compared with it.
-
-    Parameters
-    ----------
-    background : Background
-
-    Attributes
-    ----------
-    run_changed : psygnal.Signal
-        ``run_changed(id)``: another run is in view; an empty string for none.
-    history_changed : psygnal.Signal
-        ``history_changed(RunHistory)``.
-    status : RunStatus
-        Not laid out here: the stage puts it where it never scrolls away.
-    """
-
-    run_changed = Signal(str)
-    history_changed = Signal(object)
+class RunPanel(RunView):
+    """Shows a run of pre-training: in one tab how it trains, in the other how it orders the slices of the volumes."""
 
     def __init__(self, background: Background) -> None:
-        super().__init__()
-        self._runs: dict[str, RunInfo] = {}
-        self._idle_curves: tuple[Curve, ...] = ()
-        self._others: dict[str, RunWatcher] = {}
-        self._curves_of: dict[str, tuple[Curve, ...]] = {}
-        self.watcher = RunWatcher(background, self)
-        self.status = RunStatus()
-        self.curves = CurveRow()
+        super().__init__(background)
         self.order = OrderPlot()
         self.tabs = QTabBar()
         self.tabs.setDrawBase(False)
@@ -112,78 +29,22 @@ class RunPanel(QWidget):
             self.tabs.addTab(title)
         self.tabs.setAccessibleName("What to see of the run")
         self.tabs.currentChanged.connect(lambda *_: self._arrange())
-        self.strip_title = QLabel()
-        self.strip_title.setWordWrap(True)
-        self.strip_title.setProperty("muted", True)
-        self.strip = BatchStrip()
-        self.confusion = ConfusionRow()
-        self.table = RunTable()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        parts = (self.tabs, self.curves, self.strip_title, self.strip, self.confusion, self.order, self.table)
-        for widget in parts:
-            layout.addWidget(widget)
-        follow(self, self.watcher.changed, self._on_history)
-        follow(self, self.table.chosen, self.show_run)
-        follow(self, self.table.compared, self._on_compared)
+        self.column.insertWidget(0, self.tabs)
+        self.column.insertWidget(self.column.indexOf(self.table), self.order)
         self._arrange()
+
+    def figures_of(self, info: RunInfo) -> tuple[Curve, ...]:
+        """Return the figures of the run's task."""
+        return settings_for(info.task).from_json(info.settings).curves()
+
+    def run_gone(self) -> None:
+        """Forget the order the run before believed in."""
+        self.order.set_order({})
 
     @property
-    def run(self) -> RunInfo | None:
-        """The run in view, as the study folder last showed it."""
-        path = self.watcher.path
-        return self._runs.get(path.name) if path is not None else None
-
-    @property
-    def active(self) -> RunInfo | None:
-        """The run that is going on, wherever it trains; the one in view if several are."""
-        going_on = [info for info in self._runs.values() if info.state in GOING_ON]
-        shown = self.run
-        return shown if shown in going_on else next(iter(going_on), None)
-
-    def set_runs(self, runs: Sequence[RunInfo]) -> None:
-        """Take the runs there are now."""
-        self._runs = {info.id: info for info in runs}
-        self.table.set_runs(runs)
-        shown = self.watcher.path
-        if shown is not None and shown.name not in self._runs:
-            self.watcher.watch(None)
-            self.order.set_order({})
-        if self.watcher.path is None and runs:
-            first = next((info for info in runs if info.state in GOING_ON), runs[0])
-            self.show_run(first.id)
-        elif self.watcher.path is not None:
-            self.table.select(self.watcher.path.name)
-        gone = set(self._others) - set(self._runs)
-        for run_id in gone:
-            self._drop(run_id)
-        if gone:
-            self._draw()
-        self._arrange()
-        self.status.say(self.run, self.watcher.history)
-
-    def show_run(self, run_id: str) -> None:
-        """Bring a run into view."""
-        info = self._runs.get(run_id)
-        if info is None:
-            return
-        self.table.select(run_id)
-        self.order.set_order({})
-        self.watcher.watch(info.path)
-        self._on_compared()
-        self.run_changed.emit(run_id)
-        self._arrange()
-
-    def forget(self) -> None:
-        """Another study was opened: nothing of the old one stays in view."""
-        self._curves_of.clear()
-        for run_id in list(self._others):
-            self._drop(run_id)
-        self.order.set_order({})
-        self.watcher.watch(None)
-        self.set_runs(())
-        self.show_training()
+    def training_shown(self) -> bool:
+        """Whether the tab with the curves is in front."""
+        return self.tabs.currentIndex() == 0
 
     def show_training(self) -> None:
         """Bring the curves and the batch to the front."""
@@ -193,78 +54,15 @@ class RunPanel(QWidget):
         """Bring the order of the slices to the front."""
         self.tabs.setCurrentIndex(1)
 
-    def set_idle_curves(self, curves: tuple[Curve, ...]) -> None:
-        """Say which figures are drawn while no run is in view."""
-        self._idle_curves = curves
-        self._arrange()
-
     def apply_theme(self, colors: Colors) -> None:
         """Restyle the plots."""
-        for part in (self.curves, self.order, self.strip, self.confusion, self.table):
-            part.apply_theme(colors)
-
-    def _on_history(self, history: RunHistory) -> None:
-        self._draw()
-        self.strip.set_snapshot(history.snapshot, history.picture)
-        self.confusion.set_matrices(history.matrices)
-        self.status.say(self.run, history)
-        self._arrange()
-        self.history_changed.emit(history)
-
-    def _on_compared(self) -> None:
-        shown = self.watcher.path
-        wanted = [r for r in self.table.ticked() if shown is None or r != shown.name]
-        for run_id in set(self._others) - set(wanted):
-            self._drop(run_id)
-        for run_id in wanted:
-            if run_id not in self._others:
-                # Each with a queue of its own: calls of one topic overtake each other.
-                watcher = RunWatcher(Background(self), self)
-                self._others[run_id] = watcher
-                follow(self, watcher.changed, self._draw_others)
-                watcher.watch(self._runs[run_id].path)
-        self._draw()
-
-    def _draw_others(self, _: RunHistory) -> None:
-        self._draw()
-
-    def _draw(self) -> None:
-        others = [
-            Compared(run_id, self.table.colour_of(run_id), self._others[run_id].history)
-            for run_id in self.table.ticked()
-            if run_id in self._others
-        ]
-        self.curves.set_history(self.watcher.history, others)
-
-    def _drop(self, run_id: str) -> None:
-        watcher = self._others.pop(run_id)
-        watcher.watch(None)
-        watcher.deleteLater()
+        super().apply_theme(colors)
+        self.order.apply_theme(colors)
 
     def _arrange(self) -> None:
-        self.curves.set_curves(self._curves())
         orders = self.run is None or self.run.task == ORDERED_BY
         self.tabs.setTabVisible(1, orders)
         if not orders and self.tabs.currentIndex() == 1:
             self.show_training()  # arranges once more
-        training = self.tabs.currentIndex() == 0
-        self.curves.setVisible(training)
-        self.order.setVisible(not training)
-        self.strip_title.setText(self.strip.title)
-        for part in (self.strip_title, self.strip):
-            part.setVisible(training and self.strip.tiles > 0)
-        self.confusion.setVisible(training and not self.confusion.empty)
-        self.table.setVisible(bool(self._runs))
-
-    def _curves(self) -> tuple[Curve, ...]:
-        """Return the figures of the run in view; a run whose settings cannot be read shows its loss."""
-        info = self.run
-        if info is None:
-            return self._idle_curves
-        if info.id not in self._curves_of:
-            try:
-                settings = settings_for(info.task).from_json(info.settings)
-                self._curves_of[info.id] = settings.curves()
-            except UserError:
-                self._curves_of[info.id] = (Curve("loss", "loss", main=True),)
-        return self._curves_of[info.id]
+        super()._arrange()
+        self.order.setVisible(not self.training_shown)

@@ -136,13 +136,11 @@ class RunTable(QTreeWidget):
         """Return the context menu of a run."""
         info = self._infos[run_id]
         going_on = info.state in GOING_ON
-        no_order = "" if info.summary.get("step") else "It has no weights yet"
-        no_order = no_order if info.task == ORDERED_BY else "It did not learn to order slices"
         menu = QMenu(self)
         menu.setToolTipsVisible(True)
         for text, signal, why_not in (
             ("&Go on training", self.resume_requested, "It is going on" if going_on else ""),
-            ("&Order the slices of all volumes", self.order_requested, no_order),
+            self.use_of(info),
             ("Use its &settings for a new run", self.settings_requested, ""),
             ("&Delete…", self.delete_requested, "Stop it first" if going_on else ""),
         ):
@@ -151,6 +149,12 @@ class RunTable(QTreeWidget):
             action.setToolTip(why_not)
             action.triggered.connect(lambda *_, signal=signal: signal.emit(run_id))
         return menu
+
+    def use_of(self, info: RunInfo) -> tuple[str, Any, str]:
+        """Return what a run is good for: the text of the entry, its signal, and why it cannot be asked for yet."""
+        why_not = "" if info.summary.get("step") else "It has no weights yet"
+        why_not = why_not if info.task == ORDERED_BY else "It did not learn to order slices"
+        return "&Order the slices of all volumes", self.order_requested, why_not
 
     def _fill(self, item: QTreeWidgetItem, info: RunInfo, ticked: bool) -> None:
         step, steps = info.summary.get("step", 0), info.summary.get("steps", 0)
@@ -249,6 +253,8 @@ def figures(summary: Mapping[str, Any]) -> list[str]:
     said = []
     for split, on in (("validation", "unseen volumes"), ("train", "the training volumes")):
         found = headline(summary.get(split))
+        if found is not None and found.title == "mean IoU":  # measured on slices, of whichever volumes
+            on = {"validation": "held-back slices", "train": "the training slices"}[split]
         if found is not None:
             beside = f", random {found.random}" if found.random else ""
             on = f"{found.measured_on} {on}".lstrip()

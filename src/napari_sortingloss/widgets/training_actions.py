@@ -15,6 +15,7 @@ from napari_sortingloss.widgets.gentle_import import import_gently
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study
+    from napari_sortingloss.training.settings import TrainSettings
 
 Command = Literal["pause", "resume", "stop"]
 
@@ -47,9 +48,9 @@ def resume_job(study: Study, run: str, steps: int) -> Callable[[], Iterator[Even
     return make
 
 
-def resume_line(study: Path, run: str, steps: int) -> list[str]:
+def resume_line(study: Path, run: str, steps: int, command: str = "pretrain") -> list[str]:
     """Return the command that does the same in a process of its own, on all cores."""
-    return ["pretrain", str(study), "--resume", run, "--steps", str(steps), "--threads", "0"]
+    return [command, str(study), "--resume", run, "--steps", str(steps), "--threads", "0"]
 
 
 def order_job(study: Study, run: str, volumes: tuple[str, ...] = ()) -> Callable[[], Iterator[Event]]:
@@ -81,21 +82,14 @@ def leave_a_core(settings: Settings) -> Settings:
     return settings.replace(threads=max(1, usable_cores() - 1)) if threads == 0 else settings
 
 
-def command_line(study: Path, task: str, settings: Settings) -> list[str]:
-    """Return the command that trains with these settings, as the command line takes it.
+def command_line(study: Path, settings: TrainSettings) -> list[str]:
+    """Return the command that pre-trains with these settings, as the command line takes it."""
+    return ["pretrain", str(study), "--task", settings.task, *options(settings)]
 
-    Parameters
-    ----------
-    study : Path
-    task : str
-    settings : Settings
-        Fields that have their default are left out.
 
-    Returns
-    -------
-    list of str
-    """
-    arguments = ["pretrain", str(study), "--task", task]
+def options(settings: Settings) -> list[str]:
+    """Return settings as options of the command line; fields that have their default are left out."""
+    arguments: list[str] = []
     for field in settings.fields():
         value = getattr(settings, field.name)
         if value == field.default or (value is None and field.default is dataclasses.MISSING):
@@ -110,9 +104,9 @@ def command_line(study: Path, task: str, settings: Settings) -> list[str]:
     return arguments
 
 
-def log_file(study: Path) -> Path:
+def log_file(study: Path, command: str = "pretrain") -> Path:
     """Return a new log file for a process of its own."""
-    return study / LOGS / f"pretrain-{datetime.now():%y%m%d-%H%M%S}.log"
+    return study / LOGS / f"{command}-{datetime.now():%y%m%d-%H%M%S}.log"
 
 
 def steer(study: Study, run: str, command: Command) -> None:
