@@ -98,7 +98,7 @@ def test_it_is_an_ome_zarr_label_image_that_says_its_size_and_its_volume(
     metadata = json.loads((study.path / "references" / "fish.zarr" / "zarr.json").read_text())
     ome = metadata["attributes"]["ome"]
     assert ome["version"] == "0.5"
-    assert ome["image-label"] == {"source": {"image": "../volumes/fish.zarr"}}
+    assert ome["image-label"] == {"source": {"image": "../../volumes/fish.zarr"}}
     (image,) = ome["multiscales"]
     assert image["datasets"][0]["coordinateTransformations"] == [{"type": "scale", "scale": list(VOXEL_SIZE)}]
     assert image["datasets"][1]["coordinateTransformations"] == [{"type": "scale", "scale": [0.8, 0.5, 0.6]}]

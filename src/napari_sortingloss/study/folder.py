@@ -19,6 +19,7 @@ from napari_sortingloss.study.lock import exclusive
 from napari_sortingloss.study.maps import MAPS
 from napari_sortingloss.study.ome import group_metadata
 from napari_sortingloss.study.parts import remove_dead_parts, remove_folder, writing_now
+from napari_sortingloss.study.prediction_writer import place_predictions, tidy_predictions
 from napari_sortingloss.study.pyramid import level_factors
 from napari_sortingloss.study.references import place_reference
 from napari_sortingloss.study.run_writer import RunWriter
@@ -128,6 +129,7 @@ class Study:
             if "renaming" in document:
                 self._finish_renaming(document)
             tidy_localizations(self.path)
+            tidy_predictions(self.path, check_document(document))
             remove_dead_parts(self.path)
 
     @contextmanager
@@ -266,6 +268,7 @@ class Study:
             atomic.write_json(path / "zarr.json", metadata)
             place_reference(self.path, record)
             place_maps(self, record)
+            place_predictions(self.path, record)
 
     def remove_volume(self, name: str) -> None:
         """Take a volume out of the study, with its reference, localizations and predictions.
@@ -336,7 +339,10 @@ class Study:
                     values[key] = new
         document["volumes"] = renamed
         del document["renaming"]
-        return check_document(document)[new]
+        record = check_document(document)[new]
+        with readable_os_errors(f"Cannot rename volume '{old}' to '{new}'"):
+            place_predictions(self.path, record)  # they name the volume that they belong to
+        return record
 
     # ---------------------------------------------------------------------------------------------------- the runs
     def runs(self) -> list[Run]:

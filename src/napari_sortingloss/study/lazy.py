@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sortingloss.study.level import Level
-
 Cut = tuple[range | int, range | int, range | int]
+
+
+class Boxes(Protocol):
+    """What a view reads from: a level of a volume, or of labels."""
+
+    shape: tuple[int, int, int]
+
+    def box(self, start: tuple[int, int, int], stop: tuple[int, int, int]) -> NDArray[np.uint8]:
+        """Return the voxels from `start` up to, not including, `stop`, both (z, y, x)."""
 
 
 class LazyArray:
@@ -21,18 +28,18 @@ class LazyArray:
 
     Parameters
     ----------
-    level : Level
+    level : Level or SlabsLevel
     cut : tuple of range or int
         What of each axis (z, y, x) the view shows; an int is an axis it does not have any more.
     """
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, level: Level, cut: Cut) -> None:
+    def __init__(self, level: Boxes, cut: Cut) -> None:
         self._level, self._cut = level, cut
 
     @classmethod
-    def of(cls, level: Level) -> LazyArray:
+    def of(cls, level: Boxes) -> LazyArray:
         """Return the view of a whole level."""
         z, y, x = level.shape
         return cls(level, (range(z), range(y), range(x)))

@@ -85,3 +85,24 @@ def group_metadata(
     attributes = {"ome": {"version": "0.5", "multiscales": [multiscale]}, PROVENANCE: dict(provenance)}
     document: dict[str, Any] = plain({"zarr_format": 3, "node_type": "group", "attributes": attributes})
     return document
+
+
+def label_metadata(
+    name: str,
+    voxel_size: Sequence[float],
+    unit: str,
+    factors: Sequence[Sequence[int]],
+    provenance: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the metadata of a group whose levels take every second voxel, so that no value arises that was not there.
+
+    See `group_metadata`; `formats.label_names.image_label` says what the values mean.
+    """
+    document = group_metadata(name, voxel_size, unit, factors, provenance)
+    multiscale = document["attributes"]["ome"]["multiscales"][0]
+    multiscale.update(
+        type="nearest", metadata={"description": "levels take every second voxel of a halved axis"}
+    )
+    for dataset in multiscale["datasets"]:
+        dataset["coordinateTransformations"] = dataset["coordinateTransformations"][:1]
+    return document

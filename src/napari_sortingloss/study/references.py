@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sortingloss.errors import BadInput, readable_os_errors
+from napari_sortingloss.formats.label_names import image_label
 from napari_sortingloss.study.atomic import write_json
 from napari_sortingloss.study.downsample import block_majority, reduced_shape
-from napari_sortingloss.study.ome import group_metadata
+from napari_sortingloss.study.ome import label_metadata
 from napari_sortingloss.study.pyramid import level_factors, level_shapes
 from napari_sortingloss.study.schema import VolumeRecord
 from napari_sortingloss.study.streaming import Ahead, Spool, slab_height, steps
@@ -261,15 +262,9 @@ def _whole_numbers(slab: NDArray[Any], name: str) -> Labels:
 
 
 def _attributes(record: VolumeRecord, factors: Iterable[Sequence[int]]) -> Mapping[str, Any]:
-    document = group_metadata(
+    document = label_metadata(
         record.name, record.voxel_size, record.unit, list(factors), {"kind": "reference labels"}
     )
     attributes: dict[str, Any] = document["attributes"]
-    multiscale = attributes["ome"]["multiscales"][0]
-    multiscale.update(
-        type="nearest", metadata={"description": "levels take every second voxel of a halved axis"}
-    )
-    for dataset in multiscale["datasets"]:
-        dataset["coordinateTransformations"] = dataset["coordinateTransformations"][:1]
-    attributes["ome"]["image-label"] = {"source": {"image": f"../volumes/{record.name}.zarr"}}
+    attributes["ome"]["image-label"] = image_label((), f"../../volumes/{record.name}.zarr")
     return attributes
