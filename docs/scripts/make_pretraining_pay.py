@@ -28,7 +28,6 @@ from typing import Any
 import numpy as np
 
 from napari_sortingloss.segment.learning_curve_scores import (
-    Reference,
     as_classes,
     confusion,
     dice,
@@ -84,7 +83,7 @@ class Arm:
 BASE: dict[str, Any] = {
     "network": "unet",
     "steps": 300,
-    "batch": 8,
+    "batch": 6,
     "learning_rate": 1e-3,
     "augment": "normal",
     "dropout": 0.0,
@@ -97,42 +96,46 @@ BASE: dict[str, Any] = {
 """What all arms share; nothing is held back, and the last weights are judged: no arm chooses on the heads it is judged on."""
 
 
+VARIED: dict[str, dict[str, Any]] = {
+    "lr3e-4": {"learning_rate": 3e-4},
+    "lr2e-3": {"learning_rate": 2e-3},
+    "tough": {"augment": "tough"},
+    "none": {"augment": "none"},
+    "dropout0.1": {"dropout": 0.1},
+    "steps600": {"steps": 600},
+    "steps1200": {"steps": 1200},
+    "batchnorm": {"decoder_norm": "batch"},
+    "decay0": {"weight_decay": 0.0},
+    "decay0.1": {"weight_decay": 0.1},
+    "anywhere": {"class_pieces": 0.0},
+    "balanced": {"class_weights": "balanced"},
+    "deeplab": {"network": "deeplabv3plus"},
+}
+"""What is changed in every group of arms alike, scratch included: it is tuned as carefully as the others."""
+
+TAKEN_OVER: dict[str, dict[str, Any]] = {
+    "encoder0.1": {"encoder_rate": 0.1},
+    "encoder0.3": {"encoder_rate": 0.3},
+    "freeze50": {"freeze": 50},
+    "freeze100": {"freeze": 100},
+    "frozen": {"freeze": 1_000_000},
+    "norm-frozen": {"encoder_norm": "frozen"},
+    "freeze50-encoder0.3": {"freeze": 50, "encoder_rate": 0.3},
+}
+"""What is changed only where an encoder is taken over."""
+
+
 def arms() -> list[Arm]:
     """List all arms; a name is GROUP/WHAT, and everything not named is as in `BASE`."""
-    found = [Arm(INTERPOLATION)]
-    # A scratch arm tuned as carefully as the others.
-    for rate in ("3e-4", "1e-3", "2e-3"):
-        found.append(Arm(f"scratch/lr{rate}", changes={"learning_rate": float(rate)}))
-    found += [
-        Arm("scratch/tough", changes={"augment": "tough"}),
-        Arm("scratch/none", changes={"augment": "none"}),
-        Arm("scratch/dropout0.1", changes={"dropout": 0.1}),
-        Arm("scratch/steps600", changes={"steps": 600}),
-        Arm("scratch/steps1200", changes={"steps": 1200}),
-        Arm("scratch/deeplab", changes={"network": "deeplabv3plus"}),
-    ]
+    found = [Arm(INTERPOLATION), Arm("scratch/base")]
+    found += [Arm(f"scratch/{what}", changes=changes) for what, changes in VARIED.items()]
     main = "sorting2500"
-    for take in TAKE:
-        found.append(Arm(f"take/{take}", main, {"take": take}))
+    found += [Arm(f"take/{take}", main, {"take": take}) for take in TAKE]
     for name in PRETRAINED:
-        found.append(Arm(f"{name}/all", name, {"take": "all"}))
-        found.append(Arm(f"{name}/stem-2", name, {"take": "stem-2"}))
+        found += [Arm(f"{name}/{take}", name, {"take": take}) for take in ("all", "stem-2")]
     for take in ("all", "stem-2"):
-        found += [
-            Arm(f"{take}/lr3e-4", main, {"take": take, "learning_rate": 3e-4}),
-            Arm(f"{take}/lr2e-3", main, {"take": take, "learning_rate": 2e-3}),
-            Arm(f"{take}/encoder0.1", main, {"take": take, "encoder_rate": 0.1}),
-            Arm(f"{take}/encoder0.3", main, {"take": take, "encoder_rate": 0.3}),
-            Arm(f"{take}/freeze50", main, {"take": take, "freeze": 50}),
-            Arm(f"{take}/freeze100", main, {"take": take, "freeze": 100}),
-            Arm(f"{take}/frozen", main, {"take": take, "freeze": 1_000_000}),
-            Arm(f"{take}/tough", main, {"take": take, "augment": "tough"}),
-            Arm(f"{take}/none", main, {"take": take, "augment": "none"}),
-            Arm(f"{take}/dropout0.1", main, {"take": take, "dropout": 0.1}),
-            Arm(f"{take}/steps600", main, {"take": take, "steps": 600}),
-            Arm(f"{take}/steps1200", main, {"take": take, "steps": 1200}),
-            Arm(f"{take}/deeplab", main, {"take": take, "network": "deeplabv3plus"}),
-        ]
+        for what, changes in {**VARIED, **TAKEN_OVER}.items():
+            found.append(Arm(f"{take}/{what}", main, {"take": take, **changes}))
     return found
 
 
@@ -241,9 +244,9 @@ class Bench:
         """Fine-tune on the drawn slices and judge on the ten heads, and between the drawn slices."""
         from napari_sortingloss.segment.finetune import finetune
         from napari_sortingloss.segment.predictor import load_segmenter
-        from napari_sortingloss.segment.settings import FinetuneSettings
 
         from napari_sortingloss.events import Result
+        from napari_sortingloss.segment.settings import FinetuneSettings
         from napari_sortingloss.study.classes import add_class
 
         runs = [self.study.run(str(self.pretrained(arm.init)))] if arm.init != SCRATCH else []
@@ -288,10 +291,10 @@ class Bench:
         found = {}
         for name, indices in drawn.items():
             low, high = min(indices), max(indices)
-            ends = self.references[name].slices([low, high])
+            ends = self.references[name].read_slices("z", [low, high])
             ends = np.where(np.isin(ends, VALUES), ends, 0).astype(np.uint8)
             wanted = self.between(indices)
-            labels = self.references[name].slices(wanted)
+            labels = self.references[name].read_slices("z", wanted)
             total = np.zeros((len(VALUES) + 1,) * 2, np.int64)
             for index, true in zip(wanted, labels, strict=True):
                 said = interpolate_between(ends[0], ends[1], (index - low) / (high - low))
@@ -311,7 +314,7 @@ class Bench:
         if key in self._judged:
             return self._judged[key]
         images = volume.read_slices([volume.index_of(i) for i in indices])
-        labels = self.references[volume.name].slices(indices).astype(np.uint8)
+        labels = self.references[volume.name].read_slices("z", indices).astype(np.uint8)
         if volume.name in self.test:
             self._judged[key] = images, labels
         return images, labels

@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sortingloss.errors import BadInput
-from napari_sortingloss.study.references import FOLDER
-from napari_sortingloss.study.schema import AXES
-
 if TYPE_CHECKING:
+    from napari_sortingloss.segment.reference_labels import Reference
     from napari_sortingloss.study import Volume
 
 AT_ONCE = 16
@@ -30,82 +27,12 @@ class Predicts(Protocol):
         """Return probabilities, shape (n, 1 + classes, h, w), for slices of shape (n, h, w)."""
 
 
-class Reference:
-    """The reference labels of a volume, read slice by slice.
-
-    Parameters
-    ----------
-    volume : Volume
-
-    Raises
-    ------
-    BadInput
-        If the study has none for it.
-    """
-
-    def __init__(self, volume: Volume) -> None:
-        import zarr
-
-        what = f"Cannot score against the reference of '{volume.name}'"
-        path = volume.study.path / FOLDER / f"{volume.record.reference}.zarr"
-        if volume.record.reference is None or not path.is_dir():
-            raise BadInput(
-                what, "the study has none", "add the volume together with its labels, or leave it out"
-            )
-        try:
-            self._array: Any = zarr.open_array(path / "0", mode="r")
-        except (OSError, ValueError, KeyError) as error:
-            raise BadInput(what, f"it cannot be read ({error})", "add the volume again") from error
-        if tuple(self._array.shape) != tuple(volume.shape):
-            raise BadInput(what, "it has another shape than the volume", "add the volume again")
-        self._across = AXES.index(volume.axis)
-        self._rows = max(1, int(self._array.chunks[self._across]))
-
-    def slices(self, indices: Sequence[int]) -> NDArray[np.unsignedinteger[Any]]:
-        """Return the labels of slices across the ordering axis, by array index; shape (n, h, w)."""
-        parts: list[NDArray[Any]] = []
-        at = 0
-        wanted = [int(i) for i in indices]
-        while at < len(wanted):  # neighbours lie in the same chunks: unpack those once
-            row = wanted[at] // self._rows
-            end = at
-            while end < len(wanted) and wanted[end] // self._rows == row:
-                end += 1
-            low, high = min(wanted[at:end]), max(wanted[at:end]) + 1
-            block = np.moveaxis(self._array[self._span(low, high)], self._across, 0)
-            parts.append(block[[i - low for i in wanted[at:end]]])
-            at = end
-        if not parts:
-            h, w = (n for axis, n in enumerate(self._array.shape) if axis != self._across)
-            return np.empty((0, h, w), self._array.dtype)
-        return np.concatenate(parts)
-
-    def _span(self, low: int, high: int) -> tuple[slice, ...]:
-        return tuple(slice(low, high) if axis == self._across else slice(None) for axis in range(3))
-
-    def present(self, values: Sequence[int]) -> NDArray[np.bool_]:
-        """Return for every slice across the ordering axis whether it shows one of these labels."""
-        n = self._array.shape[self._across]
-        found = np.zeros(n, bool)
-        for low in range(0, n, self._rows):
-            high = min(low + self._rows, n)
-            block = np.moveaxis(self._array[self._span(low, high)], self._across, 0)
-            found[low:high] = np.isin(block, values).any(axis=(1, 2))
-        return found
-
-    def labels(self) -> list[int]:
-        """Return the labels that occur, 0 left out, ascending."""
-        found: set[int] = set()
-        for low in range(0, self._array.shape[0], AT_ONCE):
-            found |= set(np.unique(self._array[low : low + AT_ONCE]).tolist())
-        return sorted(found - {0})
-
-
 def as_classes(labels: NDArray[Any], values: Sequence[int]) -> NDArray[np.intp]:
     """Return 0 for the background and k + 1 where a label is ``values[k]``; other labels count as background."""
     table = np.zeros(int(max([*values, int(labels.max(initial=0))])) + 1, np.intp)
     table[list(values)] = np.arange(1, len(values) + 1)
-    return table[labels]
+    found: NDArray[np.intp] = table[labels]
+    return found
 
 
 def confusion(true: NDArray[np.intp], said: NDArray[np.intp], classes: int) -> Counts:
@@ -152,7 +79,7 @@ def predicted_counts(
 
 
 def score_volume(
-    segmenter: Predicts, volume: Volume, positions: Sequence[int], values: Sequence[int]
+    segmenter: Predicts, volume: Volume, reference: Reference, positions: Sequence[int], values: Sequence[int]
 ) -> Iterator[Counts]:
     """Read, predict and count slices of a volume, a few at a time; yields the counts of each few.
 
@@ -160,17 +87,17 @@ def score_volume(
     ----------
     segmenter : Predicts
     volume : Volume
-        With reference labels.
+    reference : Reference
+        Its reference labels.
     positions : sequence of int
         Along the ordering axis, in the ordering direction.
     values : sequence of int
         The label of each class, in the order of the segmenter's channels.
     """
-    reference = Reference(volume)
     for start in range(0, len(positions), AT_ONCE):
         part = [int(p) for p in positions[start : start + AT_ONCE]]
         images = volume.read_slices(part)
-        labels = reference.slices([volume.index_of(p) for p in part])
+        labels = reference.read_slices(volume.axis, [volume.index_of(p) for p in part])
         yield predicted_counts(segmenter, images, labels, volume, values)
 
 
@@ -178,14 +105,14 @@ def iou(counts: Counts) -> NDArray[np.float64]:
     """Return the IoU of each class but the background; NaN where it is neither true nor said anywhere."""
     hit = np.diag(counts)[1:].astype(float)
     union = counts.sum(axis=0)[1:] + counts.sum(axis=1)[1:] - hit
-    return np.divide(hit, union, out=np.full(len(hit), np.nan), where=union > 0)
+    return _ratio(hit, union)
 
 
 def dice(counts: Counts) -> NDArray[np.float64]:
     """Return the Dice coefficient of each class but the background; NaN where there is nothing of it."""
     hit = np.diag(counts)[1:].astype(float)
     both = (counts.sum(axis=0) + counts.sum(axis=1))[1:].astype(float)
-    return np.divide(2 * hit, both, out=np.full(len(hit), np.nan), where=both > 0)
+    return _ratio(2 * hit, both)
 
 
 def mean_over_volumes(counts: Sequence[Counts], of: Any = iou) -> NDArray[np.float64]:
@@ -193,4 +120,10 @@ def mean_over_volumes(counts: Sequence[Counts], of: Any = iou) -> NDArray[np.flo
     values = np.array([of(one) for one in counts])
     known = ~np.isnan(values)
     total = np.where(known, values, 0.0).sum(axis=0)
-    return np.divide(total, known.sum(axis=0), out=np.full(total.shape, np.nan), where=known.any(axis=0))
+    return _ratio(total, known.sum(axis=0).astype(float))
+
+
+def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    found = np.full(part.shape, np.nan)
+    np.divide(part, whole, out=found, where=whole > 0)
+    return found

@@ -15,7 +15,7 @@ from napari_sortingloss.errors import readable_os_errors
 from napari_sortingloss.study.references import FOLDER as REFERENCES
 
 if TYPE_CHECKING:
-    from napari_sortingloss.segment.learning_curve_scores import Reference
+    from napari_sortingloss.segment.reference_labels import Reference
     from napari_sortingloss.study import Run, Study, Volume
 
 OF_THE_WRITER = ("*.lock", "owner.json", "heartbeat", "control.json", "*.png", "*.tmp", "preview*")
@@ -92,6 +92,7 @@ def linked_study(study: Study, folder: Path, volumes: Sequence[Volume], runs: Se
         If the disk is full or cannot be written to.
     """
     from napari_sortingloss.study import Study
+    from napari_sortingloss.study.atomic import read_json
 
     child = Study.create(folder)
     with readable_os_errors(f"Cannot set up a trial in '{folder}'"):
@@ -102,14 +103,11 @@ def linked_study(study: Study, folder: Path, volumes: Sequence[Volume], runs: Se
                 _link(reference, folder / REFERENCES / reference.name)
         for run in runs:
             _link(run.path, folder / "runs" / run.id, OF_THE_WRITER)
-    whole, links = study.path / "study.json", [volume.name for volume in volumes]
-    from napari_sortingloss.study.atomic import read_json
-
-    about = read_json(whole)
+    about = read_json(study.path / "study.json")
     with child.transaction() as document:
         document["classes"] = about["classes"]
-        for name in links:
-            document["volumes"][name] = {**about["volumes"][name], "parent": None}
+        for volume in volumes:
+            document["volumes"][volume.name] = {**about["volumes"][volume.name], "parent": None}
     return child
 
 
@@ -148,7 +146,7 @@ def annotate_from(
     """
     from napari_sortingloss.study.annotation_editor import AnnotationEditor
 
-    labels = reference.slices(indices)
+    labels = reference.read_slices(volume.axis, indices)
     kept = np.where(np.isin(labels, values), labels, 0).astype(np.uint8)
     with AnnotationEditor(study, volume.name) as editor:
         for index, one in zip(indices, kept, strict=True):

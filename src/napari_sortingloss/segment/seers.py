@@ -1,0 +1,115 @@
+"""Networks of runs that are asked about slices: encoders of pretext tasks, and segmenters with the order behind them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from napari_sortingloss.errors import UserError
+from napari_sortingloss.pretext import settings_for, task_class
+from napari_sortingloss.pretext.loading import load_network
+from napari_sortingloss.segment.embeddings import SORTING, Floats, Weights, sorting_run_behind
+from napari_sortingloss.slices.reader import load_slices
+
+if TYPE_CHECKING:
+    from napari_sortingloss.study import Run, Study, Volume
+
+
+class PretrainedSeer:
+    """The network of a pretext task.
+
+    Parameters
+    ----------
+    run : Run
+    weights : {"best", "last"}
+    device, threads
+        As in `napari_sortingloss.training.settings.TrainSettings`.
+    stack : ExitStack
+        The network is given back when it closes.
+    """
+
+    def __init__(self, run: Run, weights: Weights, device: str, threads: int, stack: ExitStack) -> None:
+        task = task_class(run.task)
+        self._trained = stack.enter_context(
+            load_network(run, weights, device, threads, settings_for(run.task), lambda s: task(s).build())
+        )
+        self.step: int = self._trained.step
+        self._orders = run.task == SORTING
+
+    def look(self, volume: Volume, positions: Sequence[int]) -> tuple[Floats, Floats | None, None]:
+        """Return embeddings, and scores where the task is sorting."""
+        settings, network = self._trained.settings, self._trained.network
+        slices = load_slices(volume, positions, settings.size, settings.field_of_view or 0.0)
+        device = next(network.parameters()).device
+        encoder: Any = network.encoder
+        with (
+            torch.inference_mode(),
+            torch.autocast(device.type, torch.bfloat16, enabled=self._trained.bfloat16),
+        ):
+            pictures = torch.from_numpy(slices).to(device)[:, None].float() / 255
+            pooled = encoder(pictures).float().mean(dim=(-2, -1))
+        scores = None
+        if self._orders:
+            head: Any = network.head
+            with torch.inference_mode():
+                scores = head(pooled)[:, 0].cpu().numpy()
+        return pooled.cpu().numpy(), scores, None
+
+
+class SegmentingSeer:
+    """The network of a fine-tuning run, and the sorting network that it started from where there is one.
+
+    Parameters
+    ----------
+    study : Study
+        Where the runs are.
+    run, weights, device, threads, stack
+        As for `PretrainedSeer`.
+    """
+
+    def __init__(
+        self, study: Study, run: Run, weights: Weights, device: str, threads: int, stack: ExitStack
+    ) -> None:
+        from napari_sortingloss.segment.predictor import load_segmenter
+
+        self._segmenter = stack.enter_context(
+            load_segmenter(run, which=weights, device=device, threads=threads)
+        )
+        self.step: int = self._segmenter.step
+        before = sorting_run_behind(study, run)
+        self._order: PretrainedSeer | None = None
+        if before is not None:
+            try:
+                self._order = PretrainedSeer(before, "best", device, threads, stack)
+            except UserError:  # its weights are gone: true positions serve
+                self._order = None
+
+    def look(self, volume: Volume, positions: Sequence[int]) -> tuple[Floats, Floats | None, Floats]:
+        """Return embeddings, scores where an order is known, and the mean entropy of each slice."""
+        slices = volume.read_slices(positions)
+        spacing, unit = volume.slice_voxel_size, volume.unit
+        embedded = self._segmenter.embed(slices, spacing, unit)
+        doubt = mean_entropy(self._segmenter.predict(slices, spacing, unit))
+        scores = None if self._order is None else self._order.look(volume, positions)[1]
+        return embedded, scores, doubt
+
+
+def mean_entropy(probabilities: Floats) -> Floats:
+    """Return the mean entropy over the pixels of each slice, as a share of the largest possible.
+
+    Parameters
+    ----------
+    probabilities : ndarray, shape (n, classes, h, w)
+
+    Returns
+    -------
+    ndarray of float32, shape (n,)
+    """
+    p = np.clip(probabilities, 1e-7, 1.0)
+    entropy = -(p * np.log(p)).sum(axis=1).mean(axis=(1, 2)) / math.log(probabilities.shape[1])
+    return np.asarray(entropy, np.float32)
