@@ -36,6 +36,7 @@ from napari_sortingloss.segment.learning_curve_scores import (
 )
 from napari_sortingloss.segment.learning_curve_statistics import Summary, paired, summary
 from napari_sortingloss.segment.learning_curve_trials import annotate_from, draw_slices, linked_study
+from napari_sortingloss.segment.reference_labels import open_reference
 from napari_sortingloss.study import Study, Volume
 from napari_sortingloss.study.lock import Ownership
 
@@ -218,8 +219,14 @@ class Bench:
         labelled = sorted(name for name, record in self.study.volumes.items() if record.reference)
         self.test = [name for i, name in enumerate(labelled) if i % 5 in (1, 3)]
         self.pool = [name for name in labelled if name not in self.test]
-        self.references = {name: Reference(self.study.volume(name)) for name in labelled}
-        self.candidates = {name: np.flatnonzero(self.references[name].present(VALUES)) for name in self.pool}
+        self.references = {
+            name: open_reference(self.study, self.study.volume(name), f"Cannot judge on '{name}'")
+            for name in labelled
+        }
+        self.candidates = {}
+        for name in self.pool:
+            for _, contents in self.references[name].contents("z"):
+                self.candidates[name] = np.flatnonzero(contents.labelled)
         self.base = {**BASE, "threads": given.threads, "pixel_size": given.pixel_size, "size": given.size}
         for change in given.set:
             name, _, value = change.partition("=")
