@@ -1,0 +1,449 @@
+"""Predicts the labels of whole volumes with a fine-tuned network, streamed from the study into the study: a job.
+
+Imports no torch before the job runs: windows read the settings from here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from napari_sortingloss.errors import BadInput, BadSetting, StudyError
+from napari_sortingloss.events import Event, Notice, Progress, Result
+from napari_sortingloss.segment import fusion
+from napari_sortingloss.segment.pipeline import (
+    Assembler,
+    Batch,
+    Behind,
+    Bytes,
+    Network,
+    Sees,
+    read_blocks,
+    read_slices,
+    to_labels,
+)
+from napari_sortingloss.settings import Setting, Settings
+from napari_sortingloss.study.predictions import Prediction, PredictionWriter, find_prediction
+from napari_sortingloss.study.schema import AXES, Axis
+from napari_sortingloss.study.scratch import Scratch
+from napari_sortingloss.study.streaming import Ahead, steps
+
+if TYPE_CHECKING:
+    from napari_sortingloss.study import Run, Study, Volume
+
+KIND = "finetune"
+"""The kind of run whose network tells classes apart."""
+
+THICK = 64
+"""So many slices at a time go into the sums over axes."""
+
+
+@dataclass(frozen=True)
+class PredictSettings(Settings):
+    """Which run predicts which volumes, and how."""
+
+    run: Annotated[
+        str,
+        Setting("The fine-tuning run whose network predicts (its id or the start of it).", hidden=True),
+    ]
+    volumes: Annotated[
+        tuple[str, ...],
+        Setting("The volumes to predict, by name or pattern (fish_*); all when empty.", hidden=True),
+    ] = ()
+    axes: Annotated[
+        Literal["", "z", "y", "x", "zy", "zx", "yx", "zyx"],
+        Setting(
+            "Across which axes slices are looked at; over several axes the probabilities are averaged.",
+            "Left empty, the volume's ordering axis. Three axes take three times as long and need disk space for a "
+            "while: one byte for each voxel and class.",
+        ),
+    ] = ""
+    uncertainty: Annotated[
+        bool,
+        Setting(
+            "Write also how unsure the network is at each voxel (entropy).",
+            "To see where a look pays; it doubles the space at most.",
+        ),
+    ] = False
+    weights: Annotated[
+        Literal["best", "last"],
+        Setting("Which of the run's weights: the best in validation, or the last.", more=True),
+    ] = "best"
+    again: Annotated[
+        bool,
+        Setting(
+            "Predict volumes again that the same weights have predicted in the same way.",
+            "The result would be the same; otherwise such volumes are left as they are.",
+            more=True,
+        ),
+    ] = False
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"],
+        Setting("What computes: the graphics card where there is one, or the processor.", more=True),
+    ] = "auto"
+    threads: Annotated[
+        int,
+        Setting("How many processor cores compute; 0 for all.", low=0, high=1024, more=True),
+    ] = 0
+    first: Annotated[
+        int | None,
+        Setting(
+            "The slice (its index along the array) around which the result begins to grow.",
+            low=0,
+            high=10_000_000,
+            hidden=True,
+        ),
+    ] = None
+
+
+def predict(study: Study, settings: PredictSettings) -> Iterator[Event]:
+    """Predict the labels of whole volumes with a fine-tuned network: a job.
+
+    Parameters
+    ----------
+    study : Study
+    settings : PredictSettings
+
+    Yields
+    ------
+    Event
+        `Progress` in slices that the network looks at; a `Notice` for each volume that is continued or left as it is;
+        last a `Result` whose value has ``run``, ``step`` and ``volumes``: for each ``name``, ``seconds``,
+        ``voxels_per_second`` (of what was predicted now), ``axes``, ``path``, and ``kept``, which is true where the same
+        weights had predicted it before.
+
+        Labels are on the disk slab by slab (`growing_prediction` shows them). When the job is closed or killed they stay,
+        and the next one with the same weights, axes and uncertainty goes on from there. Of several axes this holds for the
+        first of ``axes``, which comes last; the sums of the others are begun again.
+
+    Raises
+    ------
+    BadSetting
+        If the run is none of fine-tuning, or the slice to begin with is not in the volume.
+    BadInput
+        If the run has no weights yet or damaged ones, or there are no volumes.
+    StudyError
+        If there is no such run or volume, or another job predicts the volume with this run.
+    OutOfMemory
+        If not even one slice fits the memory.
+    OutOfSpace, UserError
+        If the disk is full; what was predicted so far stays.
+    """
+    from napari_sortingloss.segment.predictor import load_segmenter
+
+    run = find_run(study, settings.run, "predict")
+    volumes = study.select(settings.volumes or None)
+    if not volumes:
+        raise BadInput(f"Cannot predict the volumes of '{study.name}'", "it has none", "add volumes first")
+    for volume in volumes:
+        _check_first(volume, settings)
+    yield Progress(done=0, total=0, what="loading the network")
+    with load_segmenter(run, settings.weights, settings.device, settings.threads) as segmenter:
+        yield from predict_volumes(study, run.id, segmenter, volumes, settings)
+
+
+def predict_volumes(
+    study: Study, run: str, segmenter: Sees, volumes: Sequence[Volume], settings: PredictSettings
+) -> Iterator[Event]:
+    """Predict volumes with a network that is loaded already; events and errors as `predict`.
+
+    Parameters
+    ----------
+    study : Study
+    run : str
+        The id under which the predictions are kept.
+    segmenter : Segmenter
+    volumes : sequence of Volume
+    settings : PredictSettings
+        Its run and volumes are not looked at.
+    """
+    counter = _Counter()
+    kept: dict[str, Prediction] = {}
+    for volume in volumes:
+        before = None if settings.again else _same(study, run, segmenter, volume, settings)
+        if before is not None:
+            kept[volume.name] = before
+        else:
+            counter.expect(_slices(volume, axes_of(volume, settings)))
+    results = []
+    for volume in volumes:
+        axes = axes_of(volume, settings)
+        if volume.name in kept:
+            yield Notice(
+                message=f"{volume.name}: these weights have predicted it before; it stays (see 'again')."
+            )
+            found, seconds, speed = kept[volume.name], 0.0, 0.0
+        else:
+            began = time.monotonic()
+            found, voxels = yield from _predict_one(study, run, segmenter, volume, axes, settings, counter)
+            seconds = time.monotonic() - began
+            speed = voxels / max(seconds, 1e-9)
+        results.append(
+            {
+                "name": volume.name,
+                "seconds": seconds,
+                "voxels_per_second": speed,
+                "axes": axes,
+                "path": str(found.path),
+                "kept": volume.name in kept,
+            }
+        )
+    yield Result(value={"run": run, "step": segmenter.step, "volumes": results})
+
+
+def find_run(study: Study, name: str, do: str) -> Run:
+    """Return a fine-tuning run.
+
+    Parameters
+    ----------
+    study : Study
+    name : str
+        Its id or the start of it.
+    do : str
+        What is to be done with it, e.g. ``"predict"``, for the error's sentence.
+
+    Raises
+    ------
+    BadSetting
+        If it is another kind of run.
+    StudyError
+        If the study has no such run.
+    """
+    run = study.run(name)
+    if run.problem:
+        raise StudyError(f"Cannot {do} with the run '{run.id}'", run.problem, "choose another run")
+    if run.kind != KIND:
+        raise BadSetting(
+            f"Cannot {do} with the run '{run.id}'",
+            f"it trained the task '{run.task}', which knows no classes",
+            "fine-tune from it first, and choose that run",
+        )
+    return run
+
+
+def predict_slice(segmenter: Sees, volume: Volume, axis: Axis, index: int) -> tuple[Bytes, Bytes]:
+    """Predict one slice, e.g. the one in view.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+    volume : Volume
+    axis : {"z", "y", "x"}
+    index : int
+        Along the array.
+
+    Returns
+    -------
+    labels : ndarray of uint8, shape (h, w)
+        Class values; 0 is background.
+    entropy : ndarray of uint8, shape (h, w)
+        0 to 255, see `napari_sortingloss.segment.pipeline.to_labels`.
+
+    Raises
+    ------
+    BadSetting
+        If the volume has no such slice.
+    OutOfMemory
+        If the slice does not fit the memory.
+    """
+    slices = read_slices(volume, axis, [index])
+    (batch,) = Network(segmenter, volume, axis).see((index, index + 1), index, slices)
+    labels, entropy = to_labels(batch.probabilities, [c.value for c in segmenter.classes], entropy=True)
+    assert entropy is not None
+    return labels[0], entropy[0]
+
+
+def axes_of(volume: Volume, settings: PredictSettings) -> str:
+    """Return the axes across which a volume is predicted."""
+    return settings.axes or volume.axis
+
+
+def _check_first(volume: Volume, settings: PredictSettings) -> None:
+    axis = axes_of(volume, settings)[0]
+    size = volume.shape[AXES.index(axis)]  # type: ignore[arg-type]
+    if settings.first is not None and settings.first >= size:
+        raise BadSetting(
+            f"Cannot begin to predict '{volume.name}' at slice {settings.first}",
+            f"it has {size} slices across {axis}",
+            f"choose one from 0 to {size - 1}",
+        )
+
+
+def _same(
+    study: Study, run: str, segmenter: Sees, volume: Volume, settings: PredictSettings
+) -> Prediction | None:
+    """Return the complete prediction that these weights have made in the same way."""
+    try:
+        found = find_prediction(study, volume.name, run)
+    except StudyError:  # none, or a damaged one, which is predicted again
+        return None
+    same = (
+        found.run == run
+        and found.step == segmenter.step
+        and found.axes == axes_of(volume, settings)
+        and [c.value for c in found.classes] == [c.value for c in segmenter.classes]
+        and (found.has_uncertainty or not settings.uncertainty)
+    )
+    return found if same else None
+
+
+def _slices(volume: Volume, axes: str) -> int:
+    return sum(n for n, axis in zip(volume.shape, AXES, strict=True) if axis in axes)
+
+
+class _Counter:
+    """Counts slices over all volumes, and how long the rest will take."""
+
+    def __init__(self) -> None:
+        self._total = self._done = self._free = 0
+        self._began = time.monotonic()
+
+    def expect(self, slices: int) -> None:
+        self._total += slices
+
+    def had(self, slices: int) -> None:
+        """Count slices that an earlier job did: they say nothing about speed."""
+        self._done += slices
+        self._free += slices
+
+    def add(self, slices: int) -> None:
+        self._done += slices
+
+    def progress(self, what: str) -> Progress:
+        own = self._done - self._free
+        left = (time.monotonic() - self._began) / own * (self._total - self._done) if own else None
+        return Progress(done=self._done, total=self._total, what=what, unit="slices", seconds_left=left)
+
+
+def _predict_one(
+    study: Study,
+    run: str,
+    segmenter: Sees,
+    volume: Volume,
+    axes: str,
+    settings: PredictSettings,
+    counter: _Counter,
+) -> Generator[Event, None, tuple[Prediction, int]]:
+    """Predict one volume; returns what is stored and how many voxels were predicted now."""
+    what = f"Cannot predict '{volume.name}'"
+    if len(axes) > 1:
+        fusion.check_space(study, volume.shape, len(segmenter.classes), what)
+    with ExitStack() as stack:
+        writer = stack.enter_context(
+            PredictionWriter(
+                study,
+                volume.name,
+                run,
+                step=segmenter.step,
+                classes=segmenter.classes,
+                axes=axes,
+                settings={"weights": settings.weights},
+                uncertainty=settings.uncertainty,
+            )
+        )
+        missing = writer.missing
+        across = AXES.index(writer.axis)
+        size, left = volume.shape[across], sum(stop - start for start, stop in missing)
+        if left < size:
+            counter.had(size - left)
+            yield Notice(message=f"{volume.name}: {size - left} of {size} slices are there; going on.")
+        sums = None
+        if len(axes) > 1 and missing:
+            folder = stack.enter_context(Scratch(study)).folder()
+            folder.mkdir()
+            sums = fusion.Sums(folder, volume.shape, len(segmenter.classes), len(axes), what)
+            stack.callback(sums.close)
+            for axis in axes[:0:-1]:
+                yield from _add_axis(segmenter, volume, _axis(axis), sums, counter)
+        elif len(axes) > 1:
+            counter.had(_slices(volume, axes) - size)
+        blocks = _around(missing, settings.first)
+        yield from _write(segmenter, volume, writer, blocks, sums, settings.uncertainty, counter)
+        found = writer.commit()
+    return found, left * (volume.shape[across - 1] * volume.shape[across - 2])
+
+
+def _axis(name: str) -> Axis:
+    return next(axis for axis in AXES if axis == name)
+
+
+def _around(blocks: Sequence[tuple[int, int]], first: int | None) -> list[tuple[int, int]]:
+    """Order blocks by how far they are from a slice."""
+    if first is None:
+        return list(blocks)
+    return sorted(blocks, key=lambda block: abs((block[0] + block[1] - 1) / 2 - first))
+
+
+def _batches(
+    segmenter: Sees, volume: Volume, axis: Axis, blocks: Sequence[tuple[int, int]], counter: _Counter
+) -> Generator[Batch | Progress]:
+    """Yield what the network says about the slices of each block, and how far it is."""
+    network = Network(segmenter, volume, axis)
+    with Ahead(read_blocks(volume, axis, blocks)) as pieces:
+        for piece in pieces:
+            if piece is None:
+                yield counter.progress(volume.name)
+                continue
+            for batch in network.see(*piece):
+                yield batch
+                counter.add(len(batch.probabilities))
+                yield counter.progress(volume.name)
+
+
+def _add_axis(
+    segmenter: Sees, volume: Volume, axis: Axis, sums: fusion.Sums, counter: _Counter
+) -> Iterator[Event]:
+    """Add what the network says about all slices across an axis to the sums."""
+    blocks = list(steps(volume.shape[AXES.index(axis)], THICK))
+    with Behind() as behind, closing(_batches(segmenter, volume, axis, blocks, counter)) as items:
+        for item in items:
+            if isinstance(item, Batch):
+                behind.do(sums.add, axis, item.start, item.probabilities)
+            else:
+                yield item.replace(what=f"{volume.name}, across {axis}")
+        for _ in behind.finish():
+            yield counter.progress(f"{volume.name}, across {axis}")
+
+
+def _write(
+    segmenter: Sees,
+    volume: Volume,
+    writer: PredictionWriter,
+    blocks: Sequence[tuple[int, int]],
+    sums: fusion.Sums | None,
+    entropy: bool,
+    counter: _Counter,
+) -> Iterator[Event]:
+    """Write the labels of slices across the writer's axis, averaged with the sums of the other axes."""
+    values = [c.value for c in segmenter.classes]
+    assembler = Assembler(writer.axis, writer.write)
+
+    def label(batch: Batch) -> None:
+        found = batch.probabilities
+        if sums is not None:
+            found = sums.mean(writer.axis, batch.start, found)
+        assembler.add(batch.block, batch.start, *to_labels(found, values, entropy))
+
+    with Behind() as behind, closing(_batches(segmenter, volume, writer.axis, blocks, counter)) as items:
+        for item in items:
+            if isinstance(item, Batch):
+                behind.do(label, item)
+            else:
+                yield item
+        for _ in behind.finish():
+            yield counter.progress(f"{volume.name}: writing")
+
+
+__all__ = [
+    "KIND",
+    "PredictSettings",
+    "Sees",
+    "axes_of",
+    "find_run",
+    "predict",
+    "predict_slice",
+    "predict_volumes",
+]
