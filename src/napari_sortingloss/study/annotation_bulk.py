@@ -1,0 +1,190 @@
+"""One action over many voxels, in bounded memory: what was there is safe before it changes, and all of it lasts or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from napari_sortingloss.errors import StudyError, readable_os_errors
+from napari_sortingloss.study.annotation_actions import Action, Entry, Part, StatusChange
+from napari_sortingloss.study.annotation_change import Change, Labels, box_around, encode, hull, redo, undo
+from napari_sortingloss.study.annotation_files import Key, Status
+from napari_sortingloss.study.boxes import NO_BOX, Box
+from napari_sortingloss.study.schema import Axis, now
+
+if TYPE_CHECKING:
+    from napari_sortingloss.study.annotation_editor import AnnotationEditor
+
+
+class BulkAction:
+    """An action in several parts; without `commit` it is taken back on leaving the `with` block, or after a crash.
+
+    While it is open nothing else can be done to the annotations. What a viewer paints all the same becomes part of it.
+
+    Parameters
+    ----------
+    editor : AnnotationEditor
+    what : str
+    axis : {"z", "y", "x"}
+        The axis of the slices that it is about.
+
+    Attributes
+    ----------
+    voxels : int
+        How many labels it has changed.
+    """
+
+    def __init__(self, editor: AnnotationEditor, what: str, axis: Axis) -> None:
+        self.editor, self.what, self.axis = editor, what, axis
+        self.voxels = 0
+        self._box: Box = NO_BOX
+        self._indices: set[int] = set()
+        self._statuses: dict[Key, Status] = {}
+        self._parts: list[Part] = []
+        self._id = editor._journal.next_id()
+        editor._journal.begin(self._id, what)
+        editor._bulk = self
+        self._open = True
+
+    def write(self, start: Sequence[int], values: Labels) -> int:
+        """Give a box other labels; returns how many changed.
+
+        Parameters
+        ----------
+        start : tuple of int
+            (z, y, x) of the box's first voxel.
+        values : ndarray of uint8, shape (z, y, x)
+
+        Raises
+        ------
+        OutOfSpace, UserError
+            If the disk is full or fails; nothing of this box was changed then.
+        """
+        editor = self.editor
+        with editor._lock:
+            self._must_be_open()
+            z, y, x = ((low, low + size) for low, size in zip(start, values.shape, strict=True))
+            change = Change.between(start, np.array(editor._view((z, y, x))), values)
+            if change is None:
+                return 0
+            payload = encode([change])
+            editor._room(change.box, len(payload))
+            self._add(payload)
+            with readable_os_errors(editor._what):
+                editor._journal.sync()  # what was there must outlast a power failure before it is gone
+            redo(editor._voxels, [change])
+            self._note([change])
+            return change.voxels
+
+    def set_status(self, index: int, status: Status, axis: Axis | None = None) -> None:
+        """Give a slice another status when it is committed."""
+        self._statuses[self.editor.annotations.key(axis or self.axis, index)] = status
+
+    def set_statuses(self, statuses: Mapping[Key, Status]) -> None:
+        """Give slices other statuses when it is committed."""
+        self._statuses.update(statuses)
+
+    def take_in(self, changes: Sequence[Change], what: str, axis: Axis) -> Action:
+        """Make voxels that a viewer changed meanwhile part of the action, so that undo stays exact."""
+        changes = [change for change in changes if change.voxels]
+        with self.editor._lock:
+            if changes:
+                self._add(encode(changes))
+                self._note(changes)
+            for change in self.editor._begun(changes, axis):
+                self._statuses.setdefault((change.axis, change.index), "partial")
+        return Action(
+            self._id,
+            what,
+            now(),
+            box_around(changes),
+            axis,
+            tuple(sorted({i for change in changes for i in change.indices(axis)})),
+            sum(change.voxels for change in changes),
+        )
+
+    def commit(self) -> Action:
+        """Make it last, as one action.
+
+        Raises
+        ------
+        OutOfSpace, UserError
+            If the disk is full or fails; it can still be taken back then.
+        """
+        editor = self.editor
+        with editor._lock:
+            self._must_be_open()
+            statuses = tuple(
+                StatusChange(axis, index, before, after)
+                for (axis, index), after in sorted(self._statuses.items())
+                if (before := editor._status(axis, index)) != after
+            )
+            action = Action(
+                id=self._id,
+                what=self.what,
+                time=now(),
+                box=self._box,
+                axis=self.axis,
+                slices=tuple(sorted(self._indices)),
+                voxels=self.voxels,
+                statuses=statuses,
+            )
+            editor._journal.add(Entry(action, "do", self._id, True, self._parts))
+            self._end()
+            editor._settle(editor._journal.entries[-1])
+        editor._emit(action)
+        return action
+
+    def abort(self) -> None:
+        """Take back what it changed; harmless after `commit` and when repeated."""
+        editor = self.editor
+        with editor._lock:
+            if not self._open:
+                return
+            for changes in editor._journal.changes(self._parts, backwards=True):
+                undo(editor._voxels, changes)
+            with suppress(OSError):  # then a power failure leaves this to the next opening
+                editor._sync_labels()
+                editor._journal.cancel(self._id)
+            self._end()
+            editor._saver.ask()
+        if self.voxels:
+            editor.changed.emit(
+                Action(
+                    self._id,
+                    self.what,
+                    now(),
+                    self._box,
+                    self.axis,
+                    tuple(sorted(self._indices)),
+                    self.voxels,
+                )
+            )
+
+    def _end(self) -> None:
+        self._open = False
+        self.editor._bulk = None
+
+    def _add(self, payload: bytes) -> None:
+        self._parts.append(self.editor._journal.add_part(self._id, payload))
+
+    def _note(self, changes: Sequence[Change]) -> None:
+        self.voxels += sum(change.voxels for change in changes)
+        self._box = hull([self._box, *(change.box for change in changes)])
+        self._indices.update(i for change in changes for i in change.indices(self.axis))
+
+    def _must_be_open(self) -> None:
+        if not self._open:
+            raise StudyError(self.editor._what, f"'{self.what}' was ended", "begin it again")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.abort()

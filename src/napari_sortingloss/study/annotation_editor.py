@@ -1,0 +1,390 @@
+"""Painting on a volume: every stroke is on the disk's way when it ends, can be undone for ever, and is never lost.
+
+The labels are a memory map, so that a viewer paints into the file itself and what was painted outlives the program. The
+journal has each action before the program goes on (see `annotation_journal`); a thread flushes both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from napari_sortingloss.errors import BadSetting
+from napari_sortingloss.study.annotation_actions import Action, Entry, StatusChange, taken_back
+from napari_sortingloss.study.annotation_bulk import BulkAction
+from napari_sortingloss.study.annotation_change import Change, Labels, box_around, encode, redo, undo
+from napari_sortingloss.study.annotation_files import STATUSES, Status
+from napari_sortingloss.study.annotation_journal import Version
+from napari_sortingloss.study.annotation_keeper import AnnotationKeeper
+from napari_sortingloss.study.boxes import Box, box_of, size_of
+from napari_sortingloss.study.schema import AXES, Axis, now
+
+__all__ = ["Action", "AnnotationEditor", "Change", "StatusChange", "Version"]
+
+
+class AnnotationEditor(AnnotationKeeper):
+    """The one writer of a volume's annotations, over all programs; threads may share it.
+
+    Parameters
+    ----------
+    study : Study
+    volume : str
+        The volume's name.
+    on_saved : callable, optional
+        Called without arguments from the thread that saves, each time that everything is safe on the disk.
+
+    Attributes
+    ----------
+    changed : psygnal.Signal
+        Emits the `Action` that changed labels, or None where only statuses changed, in the thread that did it.
+
+    Raises
+    ------
+    StudyError
+        If there is no such volume, another program or window has its annotations open, or they are damaged.
+    OutOfSpace, UserError
+        If the disk is nearly full or cannot be written.
+    """
+
+    # ---------------------------------------------------------------------------------------------- changing labels
+    def record(self, changes: Sequence[Change], what: str = "stroke", axis: Axis | None = None) -> Action:
+        """Take note of voxels that a viewer changed in `labels` already, as one step to undo.
+
+        Parameters
+        ----------
+        changes : sequence of Change
+            In the order in which they were made. Their arrays are copied.
+        what : str
+        axis : {"z", "y", "x"}, optional
+            The axis across which it was painted, the ordering axis if not given. Slices that were empty become partial.
+
+        Returns
+        -------
+        Action
+            At once, whatever the disk does; what it cannot take now waits, see `problem`.
+        """
+        with self._lock:
+            self._must_be_open()
+            axis = axis or self.about.axis
+            if self._bulk is not None:
+                return self._bulk.take_in(changes, what, axis)
+            changes = [change for change in changes if change.voxels]
+            entry = self._entry(changes, what, axis, self._begun(changes, axis))
+            self._journal.add(entry, encode(changes) if changes else None)
+            self._settle(entry)
+        self._emit(entry.action)
+        return entry.action
+
+    def apply(
+        self,
+        changes: Sequence[Change] | Box,
+        values: Labels | int | None = None,
+        *,
+        what: str = "change",
+        axis: Axis | None = None,
+        complete: bool | None = None,
+    ) -> Action:
+        """Change voxels, as one step to undo.
+
+        Parameters
+        ----------
+        changes : sequence of Change, or Box
+            What to change; what is there now is read anew, whatever their `old` says. Or a half-open box (z, y, x).
+        values : ndarray of uint8 of the box's shape, or int
+            What the box will hold, where one is given.
+        what : str
+        axis : {"z", "y", "x"}, optional
+            The axis of the slices that it is about, the ordering axis if not given.
+        complete : bool, optional
+            Whether these slices become complete or partial; otherwise those that were empty become partial.
+
+        Raises
+        ------
+        BadSetting
+            If a box or its values do not fit the volume.
+        OutOfSpace
+            If the disk is too full; nothing was changed then.
+        StudyError
+            If a bulk action is going on.
+        """
+        with self._lock:
+            self._must_be_free()
+            axis = axis or self.about.axis
+            if values is None:
+                asked: list[Change] = [c for c in changes if isinstance(c, Change)]
+                found = self._as_they_are(asked, what)
+                touched = sorted({i for change in asked for i in change.indices(axis)})
+            else:
+                box = self._checked_box(changes, values, what)
+                found, touched = self._difference(box, values), list(range(*box[AXES.index(axis)]))
+            statuses = (
+                self._begun(found, axis)
+                if complete is None
+                else self._all_to(axis, touched, "complete" if complete else "partial")
+            )
+            action = self._do(found, what, axis, statuses)
+        self._emit(action)
+        return action
+
+    def put_slice(
+        self, axis: Axis, index: int, labels: Labels, *, what: str = "slice", status: Status | None = None
+    ) -> Action:
+        """Replace the labels of a slice, as one step to undo.
+
+        Parameters
+        ----------
+        axis : {"z", "y", "x"}
+        index : int
+            Along the array.
+        labels : ndarray of uint8, shape (h, w)
+            In the order of `Annotations.read_slice`.
+        what : str
+        status : {"empty", "partial", "complete"}, optional
+            What the slice becomes; otherwise partial, if it was empty and is changed.
+
+        Raises
+        ------
+        BadSetting
+            If there is no such slice or the labels are of another shape.
+        OutOfSpace
+            If the disk is too full; nothing was changed then.
+        StudyError
+            If a bulk action is going on.
+        """
+        self.annotations.key(axis, index)
+        across = AXES.index(axis)
+        z, y, x = ((index, index + 1) if i == across else (0, n) for i, n in enumerate(self.shape))
+        wanted = np.asarray(labels)
+        h, w = (n for i, n in enumerate(self.shape) if i != across)
+        if wanted.shape != (h, w) or wanted.dtype != np.uint8:
+            raise BadSetting(
+                f"Cannot put labels on slice {index} along {axis} of '{self.volume}'",
+                f"they are {wanted.shape} of {wanted.dtype}, the slice is {(h, w)} of uint8",
+                "give labels of this very slice",
+            )
+        with self._lock:
+            self._must_be_free()
+            found = self._difference((z, y, x), np.expand_dims(wanted, across))
+            statuses = (
+                self._begun(found, axis)
+                if status is None
+                else self._all_to(axis, [index], self._known(status))
+            )
+            action = self._do(found, what, axis, statuses)
+        self._emit(action)
+        return action
+
+    def set_status(self, axis: Axis, index: int, status: Status) -> Action:
+        """Say what is known of a slice, as a step to undo.
+
+        Raises
+        ------
+        BadSetting
+            If there is no such slice or status.
+        StudyError
+            If a bulk action is going on.
+        """
+        _, index = self.annotations.key(axis, index)
+        with self._lock:
+            self._must_be_free()
+            statuses = self._all_to(axis, [index], self._known(status))
+            what = f"slice {index} along {axis} is {status}"
+            action = self._do([], what, axis, statuses, touched=(index,))
+        self._emit(action)
+        return action
+
+    # --------------------------------------------------------------------------------------------------- going back
+    @property
+    def undo_text(self) -> str:
+        """What `undo` would take back; empty where there is nothing."""
+        return self._text(self._journal.undoable)
+
+    @property
+    def redo_text(self) -> str:
+        """What `redo` would do again; empty where there is nothing."""
+        return self._text(self._journal.redoable)
+
+    def _text(self, numbers: Sequence[int]) -> str:
+        with self._lock:
+            return self._journal.entry(numbers[-1]).action.what if numbers else ""
+
+    def undo(self) -> Action | None:
+        """Take the last action back, of an earlier session too; None where there is nothing.
+
+        Raises
+        ------
+        StudyError
+            If a bulk action is going on, or the journal is damaged.
+        OutOfSpace
+            If the disk is too full; nothing was changed then.
+        """
+        return self._go("undo")
+
+    def redo(self) -> Action | None:
+        """Do the last undone action again; None where there is nothing. Raises as `undo`."""
+        return self._go("redo")
+
+    def _go(self, way: Any) -> Action | None:
+        with self._lock:
+            self._must_be_free()
+            numbers = self._journal.undoable if way == "undo" else self._journal.redoable
+            if not numbers:
+                return None
+            first = self._journal.entry(numbers[-1])
+            statuses = first.action.statuses
+            if way == "undo":
+                statuses = tuple(change.reversed for change in reversed(statuses))
+            self._room(first.action.box)
+            backwards = way == "undo"
+            for _ in self._journal.changes(first.parts):  # a damaged payload is met before anything changes
+                pass
+            action = taken_back(first.action, self._journal.next_id(), now(), statuses)
+            entry = Entry(action, way, first.of, first.bulk)
+            self._journal.add(entry)
+            for changes in self._journal.changes(first.parts, backwards):
+                (undo if backwards else redo)(self._voxels, changes)
+            self._settle(entry)
+        self._emit(action)
+        return action
+
+    def versions(self) -> list[Version]:
+        """Return the moments to which one can go back, the oldest first.
+
+        They are the starts and ends of sessions, and before and after each bulk action; of moments between which
+        nothing was done only the first.
+        """
+        with self._lock:
+            marks = [Version(0, "", "the beginning"), *self._journal.marks]
+        found: dict[int, Version] = {}
+        for mark in marks:
+            found.setdefault(mark.count, mark)
+        return [found[count] for count in sorted(found)]
+
+    def restore(self, version: Version) -> Action:
+        """Bring labels and statuses back to what they were, as one step that can be undone.
+
+        Parameters
+        ----------
+        version : Version
+            One of `versions`.
+
+        Raises
+        ------
+        BadSetting
+            If there is no such version.
+        StudyError
+            If a bulk action is going on, or the journal is damaged.
+        OutOfSpace
+            If the disk is too full; what was changed is taken back then.
+        """
+        from napari_sortingloss.study.annotation_versions import restore
+
+        return restore(self, version)
+
+    def bulk(self, what: str, axis: Axis | None = None) -> BulkAction:
+        """Begin an action over many voxels, in bounded memory; all of it lasts or nothing. See `BulkAction`.
+
+        Raises
+        ------
+        StudyError
+            If another one is going on.
+        """
+        with self._lock:
+            self._must_be_free()
+            return BulkAction(self, what, axis or self.about.axis)
+
+    # ------------------------------------------------------------------------------------------------------ the parts
+    def _do(
+        self,
+        changes: list[Change],
+        what: str,
+        axis: Axis,
+        statuses: tuple[StatusChange, ...],
+        touched: Sequence[int] = (),
+    ) -> Action:
+        entry = self._entry(changes, what, axis, statuses, touched)
+        payload = encode(changes) if changes else None
+        self._room(entry.action.box, len(payload or b""))
+        self._journal.add(entry, payload)
+        redo(self._voxels, changes)
+        self._settle(entry)
+        return entry.action
+
+    def _entry(
+        self,
+        changes: Sequence[Change],
+        what: str,
+        axis: Axis,
+        statuses: tuple[StatusChange, ...],
+        touched: Sequence[int] = (),
+        bulk: bool = False,
+    ) -> Entry:
+        indices = sorted({*touched, *(i for change in changes for i in change.indices(axis))})
+        action = Action(
+            id=self._journal.next_id(),
+            what=what,
+            time=now(),
+            box=box_around(changes),
+            axis=axis,
+            slices=tuple(indices),
+            voxels=sum(change.voxels for change in changes),
+            statuses=statuses,
+        )
+        return Entry(action, "do", action.id, bulk)
+
+    def _begun(self, changes: Sequence[Change], axis: Axis) -> tuple[StatusChange, ...]:
+        """Return how the empty slices that were painted on become partial."""
+        indices = sorted({i for change in changes for i in change.indices(axis)})
+        return tuple(
+            StatusChange(axis, index, "empty", "partial")
+            for index in indices
+            if (axis, index) not in self._table
+        )
+
+    def _all_to(self, axis: Axis, indices: Sequence[int], status: Status) -> tuple[StatusChange, ...]:
+        return tuple(
+            StatusChange(axis, index, before, status)
+            for index in indices
+            if (before := self._status(axis, index)) != status
+        )
+
+    def _known(self, status: Status) -> Status:
+        if status not in STATUSES:
+            raise BadSetting(
+                self._what, f"'{status}' is no status of a slice", "choose " + ", ".join(STATUSES)
+            )
+        return status
+
+    def _as_they_are(self, changes: Sequence[Change], what: str) -> list[Change]:
+        """Return changes with what is there before each of them, the earlier ones made."""
+        found: list[Change] = []
+        for change in changes:
+            self._checked_box(change.box, 0, what)
+            part = np.array(self._view(change.box))
+            before = part.copy()
+            for earlier in found:
+                earlier.put_into(before, change.start, earlier.new)
+            after = before.copy()
+            change.put_into(after, change.start, change.new)
+            made = Change.between(change.start, before, after)
+            if made is not None:
+                found.append(made)
+        return found
+
+    def _difference(self, box: Box, values: Labels | int) -> list[Change]:
+        before = np.array(self._view(box))
+        after = np.broadcast_to(np.asarray(values, np.uint8), before.shape)
+        made = Change.between([low for low, _ in box], before, after)
+        return [] if made is None else [made]
+
+    def _checked_box(self, box: Any, values: Labels | int, what: str) -> Box:
+        what = f"Cannot change the annotations of '{self.volume}' ({what})"
+        found = box_of(box, self.shape, what)
+        shape = np.shape(values)
+        if shape not in ((), size_of(found)):
+            raise BadSetting(
+                what, f"the labels are {shape}, the box is {size_of(found)}", "give as many labels"
+            )
+        return found

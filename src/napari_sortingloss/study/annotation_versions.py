@@ -1,0 +1,57 @@
+"""Going back to an earlier version of annotations: what was done since is taken back slab by slab, as one new action."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_sortingloss.errors import BadSetting
+from napari_sortingloss.study.annotation_actions import Action
+from napari_sortingloss.study.annotation_change import hull
+from napari_sortingloss.study.annotation_files import Key, Status
+from napari_sortingloss.study.annotation_journal import Version
+from napari_sortingloss.study.boxes import NO_BOX, size_of
+from napari_sortingloss.study.streaming import slab_height, steps
+
+if TYPE_CHECKING:
+    from napari_sortingloss.study.annotation_editor import AnnotationEditor
+
+_SLAB_BYTES = 16 << 20
+
+
+def restore(editor: AnnotationEditor, version: Version) -> Action:
+    """Bring labels and statuses back; see `AnnotationEditor.restore`."""
+    if version not in editor.versions():
+        raise BadSetting(
+            f"Cannot bring back a version of '{editor.volume}'",
+            "there is no such version",
+            "choose one of those that are listed",
+        )
+    moment = f" of {version.time}" if version.time else ""
+    with editor._lock, editor.bulk(f"back to {version.text}{moment}") as bulk:
+        journal = editor._journal
+        since = journal.entries[version.count :]
+        box = hull([entry.action.box for entry in since])
+        if box != NO_BOX:
+            (low, high), y, x = box
+            for start, stop in steps(high - low, slab_height(size_of(box), 1, budget=_SLAB_BYTES)):
+                slab = ((low + start, low + stop), y, x)
+                origin = [first for first, _ in slab]
+                values = np.array(editor._view(slab))
+                for entry in reversed(since):
+                    (first, last), *_ = entry.action.box
+                    if first >= low + stop or last <= low + start:
+                        continue
+                    parts = journal.entry(entry.of).parts
+                    again = entry.kind == "undo"  # what was undone since was there then
+                    for changes in journal.changes(parts, backwards=not again):
+                        for change in changes if again else reversed(changes):
+                            change.put_into(values, origin, change.new if again else change.old)
+                bulk.write(origin, values)
+        statuses: dict[Key, Status] = {}
+        for entry in since:
+            for one in entry.action.statuses:
+                statuses.setdefault((one.axis, one.index), one.before)
+        bulk.set_statuses(statuses)
+        return bulk.commit()
