@@ -147,9 +147,9 @@ class BulkAction:
                 return
             for changes in editor._journal.changes(self._parts, backwards=True):
                 undo(editor._voxels, changes)
-            with suppress(OSError):  # then a power failure leaves this to the next opening
+            with suppress(OSError):  # the thread that saves tries again, and reports why it fails
                 editor._sync_labels()
-                editor._journal.cancel(self._id)
+            editor._journal.cancel(self._id)
             self._end()
             editor._saver.ask()
         if self.voxels:

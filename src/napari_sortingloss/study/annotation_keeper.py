@@ -220,15 +220,17 @@ class AnnotationKeeper:
         if self._table_at != settled:
             write_table(self.path, table, settled)
             self._table_at = settled
-        if sys.platform == "linux":
-            os.fsync(
-                self._file.fileno()
-            )  # sees mapped pages to the disk too, and lets other threads run meanwhile
-        else:
-            self.labels.flush()
+        self._sync_labels()
         self._journal.sync()
         self._journal.synced = settled
         return settled
+
+    def _sync_labels(self) -> None:
+        """See the map to the disk."""
+        if sys.platform == "linux":
+            os.fsync(self._file.fileno())  # takes mapped pages along, and lets other threads run meanwhile
+        else:
+            self.labels.flush()
 
     # ------------------------------------------------------------------------------------------------------ the parts
     def _settle(self, entry: Entry) -> None:
