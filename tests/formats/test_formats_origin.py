@@ -78,7 +78,7 @@ def test_a_converted_unit_converts_the_origin(tmp_path, volume):
     assert translation["translation"] == pytest.approx(ORIGIN)
 
 
-@pytest.mark.parametrize("suffix", [".tif", ".nii", ".zarr"])
+@pytest.mark.parametrize("suffix", [".tif", ".nii", ".nrrd", ".zarr"])
 def test_what_has_an_origin_reads_like_what_has_none(tmp_path, volume, read_all, suffix):
     write(tmp_path / f"a{suffix}", volume)
     source = open_source(tmp_path / f"a{suffix}")

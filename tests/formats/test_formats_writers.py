@@ -36,14 +36,14 @@ def test_what_is_written_is_read_back_with_its_voxel_size(tmp_path, numbered, re
 
 
 @pytest.mark.parametrize("unit", ["mm", "um", "nm", ""])
-@pytest.mark.parametrize("suffix", [".tif", ".nii", ".zarr"])
+@pytest.mark.parametrize("suffix", [".tif", ".nii", ".nrrd", ".zarr"])
 def test_units_survive_or_are_converted(tmp_path, volume, suffix, unit):
     write(tmp_path / f"a{suffix}", volume, unit=unit)
     with open_source(tmp_path / f"a{suffix}") as source:
         found = source.geometry
     if suffix == ".nii" and unit == "nm":
         assert (found.unit, found.voxel_size) == ("um", pytest.approx((2.5e-3, 7.5e-4, 5e-4)))
-    elif suffix == ".nii" and unit == "":
+    elif suffix in (".nii", ".nrrd") and unit == "":
         assert found.voxel_size == pytest.approx(SIZE)
     elif suffix == ".tif" and unit == "":
         assert found.voxel_size is None
@@ -91,7 +91,7 @@ def test_bool_is_written_as_zero_and_one(tmp_path, numbered, read_all):
     np.testing.assert_array_equal(read_all(open_source(tmp_path / "a.tif")), numbered("bool").astype("uint8"))
 
 
-@pytest.mark.parametrize("suffix", [".tif", ".nii", ".nii.gz", ".zarr"])
+@pytest.mark.parametrize("suffix", [".tif", ".nii", ".nii.gz", ".nrrd", ".zarr"])
 def test_a_cancelled_write_leaves_nothing(tmp_path, volume, suffix):
     steps = write_volume(tmp_path / f"a{suffix}", volume.shape, volume.dtype, slabs(volume), SIZE, "um")
     next(steps)
@@ -100,7 +100,7 @@ def test_a_cancelled_write_leaves_nothing(tmp_path, volume, suffix):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("suffix", [".tif", ".nii", ".nii.gz", ".zarr"])
+@pytest.mark.parametrize("suffix", [".tif", ".nii", ".nii.gz", ".nrrd", ".zarr"])
 def test_a_failed_write_leaves_the_old_file(tmp_path, volume, suffix):
     path = tmp_path / f"a{suffix}"
     write(path, volume)
@@ -116,7 +116,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, volume, suffix):
         np.testing.assert_array_equal(source.read(0, 9), volume)
 
 
-@pytest.mark.parametrize("suffix", [".tif", ".nii", ".zarr"])
+@pytest.mark.parametrize("suffix", [".tif", ".nii", ".nrrd", ".zarr"])
 def test_an_existing_target_is_replaced_only_on_request(tmp_path, volume, suffix):
     path = tmp_path / f"a{suffix}"
     write(path, volume)

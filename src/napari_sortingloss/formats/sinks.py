@@ -1,9 +1,10 @@
-"""Volumes written slab by slab: OME-TIFF, NIfTI and OME-Zarr 0.5."""
+"""Volumes written slab by slab: OME-TIFF, NIfTI, NRRD and OME-Zarr 0.5."""
 
 from __future__ import annotations
 
 import gzip
 import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from napari_sortingloss.errors import BadInput
+from napari_sortingloss.formats.label_names import LabelName, image_label, nrrd_segments
 from napari_sortingloss.formats.units import Geometry
 
 _BIG = 2**32 - 2**25
@@ -45,9 +47,10 @@ class Sink(ABC):
         dtype: np.dtype[Any],
         geometry: Geometry,
         origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        labels: Sequence[LabelName] = (),
     ) -> None:
         self.target, self.name, self.shape, self.dtype, self.geometry = target, name, shape, dtype, geometry
-        self.origin = origin
+        self.origin, self.labels = origin, labels
         self._begin()
 
     @abstractmethod
@@ -154,11 +157,7 @@ class NiftiSink(Sink):
         start = 544 if isinstance(header, Nifti2Header) else 352
         header["vox_offset"] = start
         self._raw = self.target.open("wb")
-        self._file: IO[bytes] = self._raw
-        if self.compressed:
-            self._file = cast(
-                IO[bytes], gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=self._raw, mtime=0)
-            )
+        self._file: IO[bytes] = _packed(self._raw) if self.compressed else self._raw
         self._file.write(header.binaryblock.ljust(start, b"\0"))
 
     def write(self, slab: np.ndarray) -> None:
@@ -177,6 +176,61 @@ class PackedNiftiSink(NiftiSink):
     compressed = True
 
 
+_NRRD_TYPES = {"float32": "float", "float64": "double"}
+
+
+class NrrdSink(Sink):
+    """NRRD compressed with gzip, in LPS; labels are named as the segmentations of 3D Slicer are (``.seg.nrrd``)."""
+
+    types = (*_OME_TYPES, "int64", "uint64")
+    compressed = True
+
+    def _begin(self) -> None:
+        z, y, x = self.shape
+        lines = [
+            "NRRD0005",
+            "# Complete NRRD file format specification at:",
+            "# http://teem.sourceforge.net/nrrd/format.html",
+            f"type: {_NRRD_TYPES.get(self.dtype.name, self.dtype.name)}",
+            "dimension: 3",
+            "space: left-posterior-superior",
+            f"sizes: {x} {y} {z}",
+            *self._place(),
+            "kinds: domain domain domain",
+            *([f"endian: {sys.byteorder}"] if self.dtype.itemsize > 1 else []),
+            "encoding: gzip",
+            *nrrd_segments(self.labels, self.shape),
+        ]
+        self._raw = self.target.open("wb")
+        self._raw.write(("\n".join(lines) + "\n\n").encode())
+        self._file = _packed(self._raw)
+
+    def _place(self) -> list[str]:
+        sizes = self.geometry.voxel_size or (1.0, 1.0, 1.0)
+        directions = " ".join(
+            "(" + ",".join(repr(size) if i == axis else "0" for i in range(3)) + ")"
+            for axis, size in enumerate(reversed(sizes))
+        )
+        lines = [f"space directions: {directions}"]
+        if self.geometry.unit:
+            lines.append("space units: " + " ".join([f'"{self.geometry.unit}"'] * 3))
+        return [*lines, "space origin: (" + ",".join(repr(float(o)) for o in reversed(self.origin)) + ")"]
+
+    def write(self, slab: np.ndarray) -> None:
+        """Append the voxels."""
+        self._file.write(slab.data)
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._file.close()
+        self._raw.close()
+
+
+def _packed(raw: IO[bytes]) -> IO[bytes]:
+    """Return what compresses into an open file; the same bytes give the same file."""
+    return cast(IO[bytes], gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=raw, mtime=0))
+
+
 class ZarrSink(Sink):
     """OME-Zarr 0.5 with one level, compressed with zstd."""
 
@@ -193,14 +247,16 @@ class ZarrSink(Sink):
         ]
         if any(self.origin):
             transforms.append({"type": "translation", "translation": list(self.origin)})
-        multiscale = {
+        multiscale: dict[str, Any] = {
             "name": self.name,
             "axes": axes,
             "datasets": [{"path": "0", "coordinateTransformations": transforms}],
         }
-        group = zarr.create_group(
-            self.target, zarr_format=3, attributes={"ome": {"version": "0.5", "multiscales": [multiscale]}}
-        )
+        ome: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
+        if self.labels:
+            multiscale["type"] = "nearest"
+            ome["image-label"] = image_label(self.labels)
+        group = zarr.create_group(self.target, zarr_format=3, attributes={"ome": ome})
         chunks = tuple(min(c, n) for c, n in zip(_CHUNK, self.shape, strict=True))
         self._array: Any = group.create_array(
             "0", shape=self.shape, chunks=chunks, dtype=self.dtype, dimension_names=["z", "y", "x"]

@@ -6,7 +6,7 @@ import contextlib
 import math
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ import numpy as np
 
 from napari_sortingloss.errors import BadInput, OutOfSpace, readable_os_errors
 from napari_sortingloss.formats.folders import is_zarr
+from napari_sortingloss.formats.label_names import LabelName
 from napari_sortingloss.formats.naming import stem_of, suffix_of
 from napari_sortingloss.formats.sinks import (
     NiftiSink,
+    NrrdSink,
     PackedNiftiSink,
     Sink,
     TiffSink,
@@ -33,11 +35,15 @@ _SINKS: dict[str, type[Sink]] = {
     ".ome.tiff": TiffSink,
     ".nii": NiftiSink,
     ".nii.gz": PackedNiftiSink,
+    ".nrrd": NrrdSink,
+    ".seg.nrrd": NrrdSink,
     ".zarr": ZarrSink,
     ".ome.zarr": ZarrSink,
 }
 WRITABLE = tuple(_SINKS)
 """Every suffix that can be written, for file dialogs."""
+NAMING = tuple(suffix for suffix, sink in _SINKS.items() if issubclass(sink, ZarrSink | NrrdSink))
+"""The suffixes of formats that have a place for the names and colours of labels."""
 
 
 def write_volume(
@@ -50,13 +56,14 @@ def write_volume(
     *,
     overwrite: bool = False,
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    labels: Sequence[LabelName] = (),
 ) -> Iterator[int]:
     """Write a volume slab by slab; the file appears under its name only when it is complete.
 
     Parameters
     ----------
     path : Path
-        The suffix says the format: .tif/.tiff (OME-TIFF), .nii, .nii.gz, .zarr (OME-Zarr 0.5).
+        The suffix says the format: .tif/.tiff (OME-TIFF), .nii, .nii.gz, .nrrd, .seg.nrrd, .zarr (OME-Zarr 0.5).
     shape : tuple of int
         (z, y, x).
     dtype : data type
@@ -71,7 +78,10 @@ def write_volume(
         Replace what is there.
     origin : tuple of float
         Where the centre of the first voxel lies, along (z, y, x) in `unit` (in voxels where their size is not known):
-        the translation of an OME-Zarr, the affine of a NIfTI, the plane positions of an OME-TIFF.
+        the translation of an OME-Zarr, the affine of a NIfTI, the space origin of an NRRD, the plane positions of an
+        OME-TIFF.
+    labels : sequence of LabelName
+        What the values mean, where they are labels; only the formats of `NAMING` keep it.
 
     Returns
     -------
@@ -108,7 +118,12 @@ def write_volume(
                 "free some space or choose another disk",
             )
     size = geometry(voxel_size, unit)
-    return _write(path, what, sink, shape, kind, slabs, size, _converted(origin, voxel_size, size))
+    place = _converted(origin, voxel_size, size)
+
+    def make(part: Path) -> Sink:
+        return sink(part, stem_of(path), shape, kind, size, place, labels)
+
+    return _write(path, what, make, shape, kind, slabs)
 
 
 def _converted(
@@ -135,19 +150,17 @@ def _check_target(path: Path, what: str, sink: type[Sink], overwrite: bool) -> N
 def _write(
     path: Path,
     what: str,
-    kind: type[Sink],
+    make: Callable[[Path], Sink],
     shape: tuple[int, int, int],
     dtype: np.dtype[Any],
     slabs: Iterable[np.ndarray],
-    size: Geometry,
-    origin: tuple[float, float, float],
 ) -> Iterator[int]:
     part = path.with_name(f".{path.name}.part-{uuid.uuid4().hex[:8]}")
     sink: Sink | None = None
     done = 0
     try:
         with readable_os_errors(what):
-            sink = kind(part, stem_of(path), shape, dtype, size, origin)
+            sink = make(part)
         for slab in slabs:
             if done + len(slab) > shape[0] or slab.shape[1:] != shape[1:]:
                 raise ValueError(f"a slab of shape {slab.shape} after {done} slices does not fit {shape}")
