@@ -12,6 +12,7 @@ from napari_sortingloss.errors import BadSetting, StudyError
 from napari_sortingloss.events import Event, Progress, Result
 from napari_sortingloss.samples import SAMPLE_CLASSES, Phantom, sample_study
 from napari_sortingloss.study import Study
+from napari_sortingloss.study.classes import read_classes
 
 FISH = 3
 
@@ -77,7 +78,9 @@ def test_references_are_the_exact_labels(study: Study, school: tuple[Phantom, ..
 
 
 def test_classes_with_names_and_colours_are_in_the_study(study: Study) -> None:
-    assert [(c["label"], c["name"], c["colour"]) for c in study.classes] == list(SAMPLE_CLASSES)
+    classes = read_classes(study)
+    assert [(c.value, c.name, c.color) for c in classes] == list(SAMPLE_CLASSES)
+    assert [c.key for c in classes] == list("1234567")
 
 
 def test_boxes_and_the_upside_down_fish_are_recorded(study: Study, school: tuple[Phantom, ...]) -> None:

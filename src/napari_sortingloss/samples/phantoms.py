@@ -23,7 +23,7 @@ SAMPLE_CLASSES: tuple[tuple[int, str, str], ...] = (
     (6, "swim bladder", "#0072b2"),
     (7, "spine", "#f0e442"),
 )
-"""Label, name and colour of each class, in order from head to tail; the colours are Okabe and Ito's."""
+"""Value, name and colour of each class, in order from head to tail; the colours are Okabe and Ito's."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Phantom:
     name : str
     voxels : ndarray of uint16 or float32, shape (z, y, x)
     labels : ndarray of uint8, shape (z, y, x)
-        0 and the labels of `SAMPLE_CLASSES`.
+        0 and the values of `SAMPLE_CLASSES`.
     specimen : ndarray of bool, shape (z, y, x)
         The voxels that are at least half fish, fins included; neither tube nor water.
     box : tuple

@@ -18,6 +18,7 @@ from napari_sortingloss.errors import BadSetting, readable_os_errors
 from napari_sortingloss.events import Event, Progress, Result
 from napari_sortingloss.samples.phantoms import COUNT, SAMPLE_CLASSES, Phantom, depth_of, make_phantom
 from napari_sortingloss.study import Study
+from napari_sortingloss.study.classes import added
 
 _EVERY = 0.2
 
@@ -128,9 +129,8 @@ def _record_truth(study: Study, phantom: Phantom) -> None:
     """Write down what is known about a fish, and that it was generated rather than read from a file."""
     with study.transaction() as document:
         if not document["classes"]:
-            document["classes"] = [
-                {"label": label, "name": name, "colour": colour} for label, name, colour in SAMPLE_CLASSES
-            ]
+            for value, name, color in SAMPLE_CLASSES:
+                added(document, name, color=color, value=value)
         known = document["settings"].setdefault("sample", {})
         known[phantom.name] = {
             "box": [list(span) for span in phantom.box],

@@ -55,6 +55,18 @@ def is_being_edited(folder: Path) -> bool:
     return is_owned(folder / LOCK)
 
 
+def refuse_while_painting(folder: Path, what: str) -> None:
+    """Refuse to move annotations that are open; the caller holds the study's lock, under which they are opened.
+
+    Raises
+    ------
+    StudyError
+        If a living program has them open.
+    """
+    if is_being_edited(folder):
+        raise StudyError(what, "its annotations are open for painting", "close them first, then try again")
+
+
 def damaged(folder: Path, volume: str, why: str) -> StudyError:
     """Return the error for annotations that cannot be used."""
     return StudyError(

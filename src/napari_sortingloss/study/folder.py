@@ -11,6 +11,7 @@ from typing import Any
 
 from napari_sortingloss.errors import BadSetting, StudyError, UserError, readable_os_errors
 from napari_sortingloss.study import atomic
+from napari_sortingloss.study.annotation_files import refuse_while_painting
 from napari_sortingloss.study.document import LOCK_FILE, LOCK_TIMEOUT, STUDY_FILE, StudyFile
 from napari_sortingloss.study.frames import family
 from napari_sortingloss.study.localization_writer import tidy_localizations
@@ -245,8 +246,8 @@ class Study:
         BadSetting
             If a value does not fit.
         """
-        own = _given(axis=axis, direction=direction)
-        shared = _given(voxel_size=voxel_size, unit=unit)
+        own = {k: v for k, v in (("axis", axis), ("direction", direction)) if v is not None}
+        shared = {k: v for k, v in (("voxel_size", voxel_size), ("unit", unit)) if v is not None}
         with self.transaction() as document:
             self._record(name)
             records = check_document(document)
@@ -285,6 +286,7 @@ class Study:
         with self.transaction() as document:
             self._record(name)
             painted = self.path / BELONGINGS[0].format(name)
+            refuse_while_painting(painted, what)
             if painted.is_dir() and any(painted.iterdir()):
                 raise StudyError(
                     what, "it has annotations", f"export what you need, then delete '{painted}' yourself"
@@ -304,7 +306,7 @@ class Study:
         Raises
         ------
         StudyError
-            If there is no such volume or the new name is taken.
+            If there is no such volume, the new name is taken, or somebody has its annotations open.
         BadSetting
             If the new name cannot be a folder's on every system.
         """
@@ -316,6 +318,7 @@ class Study:
                 raise StudyError(what, "the study has a volume of that name", "choose another name")
             if new == old:
                 return self._record(old)
+            refuse_while_painting(self.path / BELONGINGS[0].format(old), what)
             document["renaming"] = [old, new]
         with self.transaction() as document:
             return self._finish_renaming(document)
@@ -394,7 +397,3 @@ class Study:
                 f"Cannot begin a run '{task}'", "the name becomes a folder", "use letters and digits"
             )
         return make_run(self.path / "runs", kind, task, settings)
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value is not None}
