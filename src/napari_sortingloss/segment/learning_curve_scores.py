@@ -20,8 +20,20 @@ Counts = NDArray[np.int64]
 """Pixels by true class (rows) and said class (columns); the first of each is the background."""
 
 
+class HasValue(Protocol):
+    """A label class."""
+
+    @property
+    def value(self) -> int:
+        """Its label."""
+
+
 class Predicts(Protocol):
     """What scoring needs of a segmenter."""
+
+    @property
+    def classes(self) -> Sequence[HasValue]:
+        """What its channels 1, 2, ... stand for."""
 
     def predict(self, slices: Bytes, spacing: tuple[float, float], unit: str) -> NDArray[np.float32]:
         """Return probabilities, shape (n, 1 + classes, h, w), for slices of shape (n, h, w)."""
@@ -62,18 +74,19 @@ def predicted_counts(
     Parameters
     ----------
     segmenter : Predicts
-        Its channels are the background and the classes of `values`, in that order.
+        What it says of a class that is not in `values` counts as background.
     images, labels : ndarray, shape (n, h, w)
     volume : Volume
         Whose slices they are.
     values : sequence of int
-        The label of each class.
+        The labels to score.
     """
+    channels = as_classes(np.array([0, *(c.value for c in segmenter.classes)]), values)
     total = np.zeros((len(values) + 1,) * 2, np.int64)
     for start in range(0, len(images), AT_ONCE):
         part = slice(start, start + AT_ONCE)
         probabilities = segmenter.predict(images[part], volume.slice_voxel_size, volume.unit)
-        said = probabilities.argmax(axis=1)
+        said = channels[probabilities.argmax(axis=1)]
         total += confusion(as_classes(labels[part], values), said, len(values))
     return total
 
@@ -92,7 +105,7 @@ def score_volume(
     positions : sequence of int
         Along the ordering axis, in the ordering direction.
     values : sequence of int
-        The label of each class, in the order of the segmenter's channels.
+        The labels to score.
     """
     for start in range(0, len(positions), AT_ONCE):
         part = [int(p) for p in positions[start : start + AT_ONCE]]

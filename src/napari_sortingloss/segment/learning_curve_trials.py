@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sortingloss.errors import readable_os_errors
+from napari_sortingloss.segment.annotate import evenly
 from napari_sortingloss.study.references import FOLDER as REFERENCES
 
 if TYPE_CHECKING:
     from napari_sortingloss.segment.reference_labels import Reference
     from napari_sortingloss.study import Run, Study, Volume
+
+_VOLUMES = 0x5EED
+"""Keeps the drawing of volumes apart from that of slices."""
 
 OF_THE_WRITER = ("*.lock", "owner.json", "heartbeat", "control.json", "*.png", "*.tmp", "preview*")
 """What of a run belongs to the process that trains it and is not linked."""
@@ -45,31 +50,17 @@ def draw_slices(
 
     Notes
     -----
-    Slices are drawn evenly: the n-th is drawn at random from the largest gap that the ones before it leave, so that any
-    number of them covers the volume as a person would.
+    Slices are spread as `napari_sortingloss.segment.annotate.evenly` spreads them, as a person would who wants to see all
+    of a volume.
     """
-    rng = np.random.default_rng([seed, 0x5EED])
     names = sorted(candidates)
-    chosen = sorted(rng.choice(len(names), size=min(volumes, len(names)), replace=False))
     drawn: dict[str, tuple[int, ...]] = {}
-    for number in chosen:
-        name = names[number]
-        own = np.random.default_rng(
-            [seed, number, 0x511CE]
-        )  # so that a volume's slices depend on no other volume
-        drawn[name] = _spread(np.sort(candidates[name]), most, own)
+    for name in sorted(np.random.default_rng([seed, _VOLUMES]).permutation(names)[:volumes].tolist()):
+        # A generator of its own: the slices of a volume depend on no other volume.
+        rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+        found = np.sort(candidates[name])
+        drawn[name] = tuple(int(found[i]) for i in evenly(len(found), most, rng))
     return drawn
-
-
-def _spread(indices: NDArray[np.intp], count: int, rng: np.random.Generator) -> tuple[int, ...]:
-    gaps = [(0, len(indices))]  # half-open stretches of `indices` that hold no drawn slice
-    drawn: list[int] = []
-    while gaps and len(drawn) < count:
-        low, high = gaps.pop(max(range(len(gaps)), key=lambda g: gaps[g][1] - gaps[g][0]))
-        at = int(rng.integers(low, high))
-        drawn.append(int(indices[at]))
-        gaps += [gap for gap in ((low, at), (at + 1, high)) if gap[0] < gap[1]]
-    return tuple(drawn)
 
 
 def linked_study(study: Study, folder: Path, volumes: Sequence[Volume], runs: Sequence[Run] = ()) -> Study:
