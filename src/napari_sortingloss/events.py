@@ -160,6 +160,32 @@ class Matrix(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Preview(Event):
+    """What the network in training makes of a slice, stored in the run folder (`napari_sortingloss.study.previews`).
+
+    Attributes
+    ----------
+    step : int
+        The training step it shows.
+    file : str
+        File name inside the run folder.
+    volume : str
+        The volume of the slice.
+    axis : str
+        The axis across which it lies.
+    index : int
+        Its array index along that axis.
+    """
+
+    kind: ClassVar[str] = "preview"
+    step: int
+    file: str
+    volume: str
+    axis: str
+    index: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Saved(Event):
     """A checkpoint is safely on disk."""
 

@@ -66,4 +66,48 @@ def encoder_info(name: str) -> EncoderInfo:
     )
 
 
-__all__ = ["ENCODERS", "EncoderInfo", "encoder_info"]
+@dataclass(frozen=True)
+class SegmenterInfo:
+    """What there is to know about a segmentation network besides its encoder.
+
+    Attributes
+    ----------
+    name, title : str
+        The name in settings and weight files, and the one a person reads.
+    parameters : float
+        Millions of weights of the decoder on ResNet-18.
+    activation_bytes : float
+        Bytes that the decoder keeps for the backward pass in float32, for each pixel of an input slice.
+    """
+
+    name: str
+    title: str
+    parameters: float
+    activation_bytes: float
+
+
+SEGMENTERS: tuple[SegmenterInfo, ...] = (
+    SegmenterInfo("unet", "U-Net", 3.15, 830.0),
+    SegmenterInfo("deeplabv3plus", "DeepLabV3+", 1.15, 630.0),
+)
+
+
+def segmenter_info(name: str) -> SegmenterInfo:
+    """Return the facts about a segmentation network.
+
+    Raises
+    ------
+    BadSetting
+        If there is none of that name.
+    """
+    for info in SEGMENTERS:
+        if info.name == name:
+            return info
+    raise BadSetting(
+        f"Cannot build the network '{name}'",
+        "there is none of that name",
+        "choose " + " or ".join(info.name for info in SEGMENTERS),
+    )
+
+
+__all__ = ["ENCODERS", "SEGMENTERS", "EncoderInfo", "SegmenterInfo", "encoder_info", "segmenter_info"]

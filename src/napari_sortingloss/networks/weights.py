@@ -49,6 +49,14 @@ class InputSpec:
         What is subtracted from grey values in [0, 1], and by what the difference is divided.
     windows : dict of str to (float, float)
         For each training volume the intensity window that became [0, 255], in its own units.
+    network : str
+        For a segmentation network one of ``SEGMENTERS``; empty for an encoder alone.
+    decoder_norm : str
+        The normalisation of its decoder.
+    classes : dict of str to (str, str)
+        What its channels mean, behind that of the background: value in label images, to name and colour.
+    pixel_size : float
+        Side of a pixel in mm at which it looks at slices; 0 where it takes voxels as they are.
     """
 
     encoder: str
@@ -61,10 +69,15 @@ class InputSpec:
     mean: float = 0.0
     std: float = 1.0
     windows: dict[str, tuple[float, float]] = field(default_factory=dict)
+    network: str = ""
+    decoder_norm: str = ""
+    classes: dict[str, tuple[str, str]] = field(default_factory=dict)
+    pixel_size: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary."""
-        return {**asdict(self), "windows": {name: list(window) for name, window in self.windows.items()}}
+        pairs: dict[str, Mapping[str, Any]] = {"windows": self.windows, "classes": self.classes}
+        return {**asdict(self), **{n: {k: list(p) for k, p in d.items()} for n, d in pairs.items()}}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -80,6 +93,9 @@ class InputSpec:
             known["windows"] = {
                 str(k): (float(a), float(b)) for k, (a, b) in dict(known.get("windows", {})).items()
             }
+            known["classes"] = {
+                str(int(k)): (str(a), str(b)) for k, (a, b) in dict(known.get("classes", {})).items()
+            }
             spec = cls(**known)
         except (TypeError, ValueError) as error:
             raise ValueError(str(error)) from error
@@ -87,6 +103,8 @@ class InputSpec:
             value = getattr(spec, f.name)
             if not isinstance(value, _KINDS.get(str(f.type), dict)) or isinstance(value, bool):
                 raise ValueError(f"'{f.name}' is {value!r}")
+        if not 0 <= spec.pixel_size < 1e9:
+            raise ValueError(f"pixel size {spec.pixel_size}")
         if spec.size < 1 or not spec.std > 0:
             raise ValueError(f"size {spec.size} and standard deviation {spec.std} must be positive")
         return spec

@@ -14,4 +14,7 @@ AugmentLevel = Literal["none", "normal", "tough"]
 Weighting = Literal["uniform", "centred"]
 """How slices are drawn along the ordering axis (see `napari_sortingloss.slices.drawing`)."""
 
-__all__ = ["AugmentLevel", "Weighting"]
+IGNORE = 255
+"""In a label slice: nothing is known of this pixel."""
+
+__all__ = ["IGNORE", "AugmentLevel", "Weighting"]

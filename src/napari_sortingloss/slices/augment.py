@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sortingloss.errors import BadSetting
-from napari_sortingloss.slices import AugmentLevel
+from napari_sortingloss.slices import IGNORE, AugmentLevel
 from napari_sortingloss.slices.transforms import QuickGlassBlur, RoundedGaussNoise
 
 Group = tuple[float, Sequence[tuple[str, dict[str, Any]]]]
@@ -83,6 +83,7 @@ def recipe(level: AugmentLevel, *, upright: bool = False) -> tuple[Group, ...]:
         "balanced_scale": False,
         "keep_ratio": True,
         "fill": 0,
+        "fill_mask": IGNORE,
     }
     if upright:
         affine |= {"rotate": 0.0, "border_mode": cv2.BORDER_REFLECT_101}
@@ -94,7 +95,7 @@ def recipe(level: AugmentLevel, *, upright: bool = False) -> tuple[Group, ...]:
         (
             0.5,
             [
-                ("GridDistortion", {"distort_limit": (-0.2, 0.2)}),
+                ("GridDistortion", {"distort_limit": (-0.2, 0.2), "fill_mask": IGNORE}),
                 ("Affine", affine),
                 ("GlassBlur", {"max_delta": 5}),
             ],
@@ -165,16 +166,47 @@ class Augmenter:
         -------
         ndarray of uint8, shape (h, w)
         """
+        pipeline = self._seeded(rng)
+        if pipeline is None:
+            return image.copy()
+        changed: NDArray[np.uint8] = pipeline(image=image.copy())["image"]
+        return changed
+
+    def paired(
+        self, image: NDArray[np.uint8], labels: NDArray[np.uint8], rng: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return a changed copy of a slice and of what is painted on it: what moves the one moves the other.
+
+        Parameters
+        ----------
+        image, labels : ndarray of uint8, shape (h, w)
+            The slice and the number of what each of its pixels shows; neither is changed.
+        rng : numpy.random.Generator
+            As when called; the image comes out the same.
+
+        Returns
+        -------
+        image, labels : ndarray of uint8, shape (h, w)
+            Labels are moved without mixing them, and are ``IGNORE`` where something moved in from outside. Grey
+            values, and what only trembles (GlassBlur), change the image alone.
+        """
+        pipeline = self._seeded(rng)
+        if pipeline is None:
+            return image.copy(), labels.copy()
+        changed = pipeline(image=image.copy(), mask=labels.copy())
+        return changed["image"], changed["mask"]
+
+    def _seeded(self, rng: np.random.Generator) -> Any:
+        """Return this thread's pipeline, ready for one slice, or None where nothing is changed."""
         seed = int(rng.integers(2**63))
         if self._pipeline is None:
-            return image.copy()
+            return None
         if not hasattr(self._of_thread, "pipeline"):
             self._of_thread.pipeline = copy.deepcopy(self._pipeline)
         pipeline = self._of_thread.pipeline
         # One pair of generators for the whole pipeline; seeding each of its functions apart costs ten times more.
         pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
-        changed: NDArray[np.uint8] = pipeline(image=image.copy())["image"]
-        return changed
+        return pipeline
 
     def batch(self, images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         """Return changed copies of several slices, shape (n, h, w), each changed independently."""

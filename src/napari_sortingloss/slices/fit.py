@@ -66,11 +66,12 @@ def fit_slice(
     h, w = fitted_shape((image.shape[0], image.shape[1]), spacing, size, field)
     square = np.zeros((size, size), np.uint8)
     top, left = (size - h) // 2, (size - w) // 2
-    square[top : top + h, left : left + w] = _resize(image, h, w)
+    square[top : top + h, left : left + w] = resize(image, h, w)
     return square
 
 
-def _resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Return a slice in another number of pixels: shrinking averages (no aliasing), enlarging interpolates linearly."""
     import cv2
 
     resized = np.ascontiguousarray(image)

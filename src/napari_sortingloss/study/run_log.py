@@ -143,7 +143,7 @@ class EventLog:
 def is_behind(record: dict[str, Any], step: int) -> bool:
     """Whether a line belongs to training after `step` and goes when a run resumes from there."""
     kind = record.get("kind")
-    if kind in ("metrics", "snapshot", "saved", "matrix"):
+    if kind in ("metrics", "snapshot", "preview", "saved", "matrix"):
         return int(record.get("step", 0)) > step
     if kind == "progress":
         return record.get("unit") == "steps" and int(record.get("done", 0)) > step

@@ -146,16 +146,21 @@ def estimate(settings: TrainSettings, volumes: Sequence[Volume] = ()) -> Estimat
     """
     device = pick_device(settings)
     info = encoder_info(settings.encoder)
+    more_parameters, more_activations = settings.decoder()
     most = max((volume.n_slices for volume in volumes), default=settings.slices_per_step())
     slices = settings.slices_per_step()
     if not settings.repeats:
         slices = min(slices, max(1, len(volumes)) * most)
     half = 0.5 if uses_bfloat16(settings, device.kind) else 1.0
-    activations = slices * info.activations_mib(settings.size) * half
+    activations = (
+        slices * half * (info.activations_mib(settings.size) + more_activations * settings.size**2 / 2**20)
+    )
     processes = settings.devices if device.kind == "cpu" else 1
-    memory = processes * (BASE_BYTES[device.kind] + int((info.weights_mib + activations) * 2**20))
+    memory = processes * (
+        BASE_BYTES[device.kind] + int((info.weights_mib + activations) * 2**20 + more_parameters * 16e6)
+    )
     speed, measured = expected_speed(settings, device)
-    weights = info.parameters * 4e6
+    weights = (info.parameters + more_parameters) * 4e6
     return Estimate(
         memory_bytes=memory,
         seconds=settings.steps * slices / speed,

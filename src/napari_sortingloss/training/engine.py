@@ -19,6 +19,7 @@ from napari_sortingloss.training.task import DeviceBatch, PretextTask, StepOutpu
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Volume
+    from napari_sortingloss.study.previews import PreviewPicture, PreviewRequest
 
 
 class _Hand:
@@ -123,6 +124,13 @@ class Engine:
                 figures: Mapping[str, float] = end.value
                 return figures
             yield
+
+    def preview(self, request: PreviewRequest | None, step: int) -> PreviewPicture | None:
+        """Let the task show a slice, in evaluation mode."""
+        self._module.eval()
+        look = evaluation(self._task.settings.seed, 0, step, self.device)
+        with torch.no_grad(), self._fabric.autocast():
+            return self._task.preview(self.network, request, look)
 
     def is_finite(self) -> bool:
         """Return whether all weights and statistics are numbers."""

@@ -14,7 +14,7 @@ from napari_sortingloss.training.settings import TrainSettings
 if TYPE_CHECKING:
     from napari_sortingloss.study import Volume
 
-FILE = "encoder.safetensors"
+FILE, MODEL_FILE = "encoder.safetensors", "model.safetensors"
 
 
 def input_spec(settings: TrainSettings, volumes: Sequence[Volume]) -> InputSpec:
@@ -45,3 +45,14 @@ def export_encoder(folder: Path, network: nn.Module, spec: InputSpec) -> None:
         If the disk is full or cannot be written to.
     """
     save_weights(folder / FILE, network.get_submodule("encoder"), spec)
+
+
+def export_model(folder: Path, network: nn.Module, spec: InputSpec) -> None:
+    """Write a whole network into the run's folder.
+
+    Raises
+    ------
+    UserError
+        If the disk is full or cannot be written to.
+    """
+    save_weights(folder / MODEL_FILE, network, spec)

@@ -10,7 +10,7 @@ from napari_sortingloss.events import Saved
 from napari_sortingloss.training import checkpoints, failures
 from napari_sortingloss.training.curves import Curve
 from napari_sortingloss.training.engine import Engine
-from napari_sortingloss.training.export import export_encoder
+from napari_sortingloss.training.export import export_encoder, export_model
 
 if TYPE_CHECKING:
     from napari_sortingloss.networks.weights import InputSpec
@@ -25,6 +25,8 @@ class Keeper:
         The run's folder; None in a process that does not write.
     main : Curve
         The figure by which the best checkpoint is chosen.
+    whole : bool
+        Whether the whole network is exported rather than its encoder.
 
     Attributes
     ----------
@@ -34,8 +36,9 @@ class Keeper:
         The best value of the main figure so far.
     """
 
-    def __init__(self, folder: Path | None, main: Curve) -> None:
+    def __init__(self, folder: Path | None, main: Curve, whole: bool = False) -> None:
         self._folder, self._main = folder, main
+        self._export = export_model if whole else export_encoder
         self.saved = 0
         self.best: float | None = None
 
@@ -50,7 +53,7 @@ class Keeper:
     def save(
         self, engine: Engine, checkpoint: checkpoints.Checkpoint, spec: InputSpec, *, best: bool
     ) -> list[Saved]:
-        """Write a checkpoint and, where it is the best or there was none yet, the encoder.
+        """Write a checkpoint and, where it is the best or there was none yet, the encoder (or the network).
 
         Raises
         ------
@@ -68,5 +71,5 @@ class Keeper:
             path = checkpoints.keep_as_best(self._folder)
             saved.append(Saved(step=checkpoint.step, file=path.name, best=True))
         if best or not checkpoints.path_of(self._folder, "best").is_file():
-            export_encoder(self._folder, engine.network, spec)
+            self._export(self._folder, engine.network, spec)
         return saved

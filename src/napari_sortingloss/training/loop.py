@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sortingloss.errors import BadSetting, UserError
 from napari_sortingloss.events import Event, Notice, Progress, Result, Split, State
+from napari_sortingloss.study.previews import remove_preview_after
 from napari_sortingloss.training import checkpoints, failures
 from napari_sortingloss.training.curves import main_curve
 from napari_sortingloss.training.devices import pick_device
@@ -116,7 +117,7 @@ class _Fit:
         self.train, self.validation = train, validation
         self.resume, self.place = resume, place
         self.settings = task.settings
-        self.keeper = Keeper(writer.run.path if writer else None, main_curve(task.curves))
+        self.keeper = Keeper(writer.run.path if writer else None, main_curve(task.curves), task.whole_model)
         self.step = 0
         self.before = (0.0, 0)  # seconds and slices of earlier sessions
         self.report = Reporter(writer, self.settings.steps)
@@ -155,6 +156,7 @@ class _Fit:
             yield from self._start_workers()
         if self.place.rank > 0:
             self.stack.enter_context(deaf())
+        self.task.prepare(self.study, self.train, self.validation, resume=self.resume)
         self.machine = choose_machine(self.settings, self.place.local_size)
         self.stack.callback(part)
         self.engine = Engine(self.task, self.machine, self.place)
@@ -190,6 +192,7 @@ class _Fit:
         self.step = found.step
         self.writer.rewind(found.step)
         remove_pictures_after(folder, found.step)
+        remove_preview_after(folder, found.step)
         return found
 
     def _start_workers(self) -> Iterator[Event]:
@@ -244,6 +247,7 @@ class _Fit:
             "slices_per_second": round(speed, 2),
             "metrics": self.report.figures,
             "validation": self.report.measured,
+            **self.task.achieved(),
         }
         yield self.report.tell(Result(value=value))
 
@@ -346,6 +350,9 @@ class _Fit:
             self.whole = True
             yield from told
         yield from self.report.snapshot_if_due(self.step, output)
+        yield from self.report.preview_if_due(
+            self.step, lambda request: self.engine.preview(request, self.step)
+        )
         yield from self.report.progress_if_due(self.step)
         best = False
         if measure:
@@ -373,7 +380,8 @@ class _Fit:
                 yield from self.report.progress_if_due(self.step, f"measuring on {volume.name}")
         parts = [part for parts in self.world.gather(mine) for part in parts]
         # All written before any is handed on: who reads may close the run in between.
-        told = [self.report.validation(self.step, parts), *self._tables()]
+        pooled = self.task.pooled([{k: total for k, (total, _) in one.items()} for one in parts])
+        told = [self.report.validation(self.step, parts, pooled), *self._tables()]
         self.report.clock.start()
         yield from told
 

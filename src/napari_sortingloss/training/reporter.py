@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
 
-from napari_sortingloss.events import Event, Matrix, Metrics, Progress, Snapshot, Split, State, StateChanged
+from napari_sortingloss.events import (
+    Event,
+    Matrix,
+    Metrics,
+    Preview,
+    Progress,
+    Snapshot,
+    Split,
+    State,
+    StateChanged,
+)
+from napari_sortingloss.study import previews
 from napari_sortingloss.training import failures
 from napari_sortingloss.training.meters import Averages, Clock, Every, Recent, Sums, means, merge
 from napari_sortingloss.training.pictures import save_snapshot
@@ -21,6 +34,12 @@ if TYPE_CHECKING:
 
 METRICS_SECONDS, PROGRESS_SECONDS, SNAPSHOT_SECONDS = 0.1, 0.25, 2.0
 """The shortest intervals between events of a kind."""
+
+PREVIEW_SECONDS, REQUEST_SECONDS = 3.0, 0.3
+"""The shortest time between two previews: of the same slice, and where another slice is asked for."""
+
+PREVIEW_SHARE = 20
+"""Training goes on for at least so many times as long as the preview before took."""
 
 PROGRESS_ON_DISK_SECONDS = 1.0
 """Progress goes to events.jsonl more rarely than to whoever runs the job."""
@@ -58,6 +77,8 @@ class Reporter:
         self._progress_due = Every(PROGRESS_SECONDS)
         self._disk_due = Every(PROGRESS_ON_DISK_SECONDS)
         self._snapshot_due = Every(SNAPSHOT_SECONDS, LONG_RUN)
+        self._began, self._preview_at = time.monotonic(), -math.inf
+        self._request_stamp, self._preview_seconds = 0, PREVIEW_SECONDS
 
     @property
     def folder(self) -> Path | None:
@@ -109,11 +130,14 @@ class Reporter:
         self.figures = self._recent.means()
         yield self.tell(Metrics(step=step, values=values))
 
-    def validation(self, step: int, parts: list[Sums]) -> Event:
-        """Report the figures of a validation, the mean over its volumes.
+    def validation(self, step: int, parts: list[Sums], pooled: Mapping[str, float] | None = None) -> Event:
+        """Report the figures of a validation: those of all volumes together, or else the mean over the volumes.
 
         Where a volume gave fewer figures than another, ``volumes`` says how many there were in all.
         """
+        if pooled is not None:
+            self.measured = dict(pooled)
+            return self.tell(Metrics(step=step, values=self.measured, split="validation"))
         sums = merge(parts)
         self.measured = means(sums)
         if any(count < len(parts) for _, count in sums.values()):
@@ -140,6 +164,35 @@ class Reporter:
         values = means(self._since_save)
         self._since_save = {}
         return values
+
+    def preview_if_due(
+        self, step: int, look: Callable[[previews.PreviewRequest | None], previews.PreviewPicture | None]
+    ) -> Iterator[Preview]:
+        """Show what the network makes of the slice somebody looks at, where it is time to or the slice is another.
+
+        The clock stands still meanwhile; a preview that takes long comes more rarely.
+        """
+        if self.folder is None:
+            return
+        moment, stamp = time.monotonic(), previews.request_stamp(self.folder)
+        hurry = REQUEST_SECONDS if stamp != self._request_stamp else self._preview_seconds
+        if moment - self._preview_at < hurry:
+            return
+        self._request_stamp = stamp
+        self.clock.stop()
+        picture = look(previews.read_request(self.folder))
+        if picture is not None:
+            name, about = previews.write_preview(self.folder, picture), picture.slice
+            event = Preview(step=step, file=name, volume=about.volume, axis=about.axis, index=about.index)
+            self.tell(event)
+        self.clock.start()
+        self._preview_at = time.monotonic()
+        passed = self._preview_at - self._began
+        self._preview_seconds = max(
+            PREVIEW_SECONDS, PREVIEW_SHARE * (self._preview_at - moment), LONG_RUN * passed
+        )
+        if picture is not None:
+            yield event
 
     def snapshot_if_due(self, step: int, output: StepOutput) -> Iterator[Snapshot]:
         """Show a batch, where it is time to."""

@@ -196,6 +196,18 @@ class TrainSettings(Settings):
         """Return the slices of volumes that the network sees, of which one scale is to be found for all."""
         return list(volumes)
 
+    def decoder(self) -> tuple[float, float]:
+        """Return what the network has besides its encoder and a head.
+
+        Returns
+        -------
+        parameters : float
+            Millions of weights.
+        activation_bytes : float
+            Bytes kept for the backward pass in float32, for each pixel of an input slice.
+        """
+        return 0.0, 0.0
+
     def slices_per_step(self) -> int:
         """Return how many slices the network sees in a step: the measure of memory and time."""
         return 1

@@ -70,7 +70,7 @@ def remember_speed(settings: TrainSettings, device: Device, slices_per_second: f
     known[_key(settings, device.kind, device.title)] = {
         "speed": slices_per_second,
         "cores": max(1, cores),
-        "work": encoder_info(settings.encoder).activations_mib(settings.size),
+        "work": _cost(settings),
     }
     path = cache_file()
     try:
@@ -104,8 +104,14 @@ def _relative(known: dict[str, Any], key: str) -> dict[str, Any] | None:
 
 def _work(known: float, settings: TrainSettings) -> float:
     """Return by how much a slice of `settings` is cheaper than one whose activations take `known` MiB."""
-    now = encoder_info(settings.encoder).activations_mib(settings.size)
+    now = _cost(settings)
     return known / now if known > 0 and now > 0 else 1.0
+
+
+def _cost(settings: TrainSettings) -> float:
+    """Return the MiB that training keeps for one slice, which the time for it goes with."""
+    _, more = settings.decoder()
+    return encoder_info(settings.encoder).activations_mib(settings.size) + more * settings.size**2 / 2**20
 
 
 def _read() -> dict[str, Any]:

@@ -55,7 +55,8 @@ from napari_sortingloss.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     from napari_sortingloss.networks.weights import InputSpec
-    from napari_sortingloss.study import Volume
+    from napari_sortingloss.study import Study, Volume
+    from napari_sortingloss.study.previews import PreviewPicture, PreviewRequest
 
 S = TypeVar("S", bound=TrainSettings)
 
@@ -216,6 +217,8 @@ class PretextTask(ABC, Generic[S]):
         A frozen dataclass that inherits from `TrainSettings`; lives in a module that imports no torch.
     unused_parameters : bool
         Whether a step may leave trainable parameters without gradient (several processes need to know).
+    whole_model : bool
+        Whether the whole network is saved for use elsewhere, as ``model.safetensors``, instead of its encoder.
     """
 
     name: ClassVar[str]
@@ -223,6 +226,7 @@ class PretextTask(ABC, Generic[S]):
     help: ClassVar[str]
     settings_class: ClassVar[type[TrainSettings]]
     unused_parameters: ClassVar[bool] = False
+    whole_model: ClassVar[bool] = False
 
     def __init__(self, settings: S) -> None:
         self.settings = settings
@@ -240,6 +244,19 @@ class PretextTask(ABC, Generic[S]):
         ------
         UserError
             If the task cannot work on them, e.g. because one has too few slices.
+        """
+
+    def prepare(
+        self, study: Study, train: Sequence[Volume], validation: Sequence[Volume], *, resume: bool
+    ) -> None:
+        """Read what training needs besides volumes, e.g. annotations or the weights to begin with.
+
+        Called once in every process, before `build`; with `resume` a checkpoint will replace the weights.
+
+        Raises
+        ------
+        UserError
+            If something is missing.
         """
 
     @abstractmethod
@@ -313,6 +330,40 @@ class PretextTask(ABC, Generic[S]):
             yield
         return {key: total / counts[key] for key, total in sums.items()}
 
+    def pooled(self, parts: Sequence[Mapping[str, float]]) -> Mapping[str, float] | None:
+        """Return the figures of all validation volumes together, for figures that are no mean over volumes.
+
+        Parameters
+        ----------
+        parts : sequence of mapping
+            What `validate` returned for each volume, from all processes.
+
+        Returns
+        -------
+        mapping of str to float, or None
+            ``None`` (the default) for the mean of each figure.
+        """
+        return None
+
+    def preview(
+        self, network: nn.Module, request: PreviewRequest | None, evaluation: Evaluation
+    ) -> PreviewPicture | None:
+        """Show what the network makes of a slice; called every few seconds, in evaluation mode without gradients.
+
+        Parameters
+        ----------
+        network : torch.nn.Module
+        request : PreviewRequest or None
+            The slice that somebody looks at; None to choose one.
+        evaluation : Evaluation
+
+        Returns
+        -------
+        PreviewPicture or None
+            ``None`` where there is nothing to show.
+        """
+        return None
+
     def take_matrix(self, split: Split) -> MatrixData | None:
         """Return what this process has counted on the volumes of a split since the last time, and start anew.
 
@@ -325,6 +376,10 @@ class PretextTask(ABC, Generic[S]):
             ``None`` for a task without classes, or if nothing was counted.
         """
         return None
+
+    def achieved(self) -> Mapping[str, Any]:
+        """Return what belongs into the run's result besides its figures, JSON-ready."""
+        return {}
 
     def input_spec(self, volumes: Sequence[Volume]) -> InputSpec:
         """Say what input the encoder expects; stored with its weights."""

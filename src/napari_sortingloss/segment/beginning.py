@@ -1,0 +1,151 @@
+"""What a fine-tuning run begins with: fresh weights, a pre-trained encoder, or all of an earlier fine-tuning run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_sortingloss.errors import BadInput, BadSetting
+from napari_sortingloss.events import Notice
+from napari_sortingloss.networks import encoder_info, segmenter_info
+from napari_sortingloss.segment.settings import SCRATCH, FinetuneSettings
+
+if TYPE_CHECKING:
+    from napari_sortingloss.networks.segmentation import SegmentationNetwork
+    from napari_sortingloss.study import Run, Study
+
+KIND = "finetune"
+"""The kind of run, see `napari_sortingloss.study.Run`."""
+
+
+def settle_beginning(
+    study: Study, settings: FinetuneSettings
+) -> tuple[FinetuneSettings, dict[str, Any], list[Notice]]:
+    """See that a run can begin with what its settings say.
+
+    Parameters
+    ----------
+    study : Study
+    settings : FinetuneSettings
+
+    Returns
+    -------
+    settings : FinetuneSettings
+        With the full id of the run to begin with, and its encoder.
+    earlier : dict
+        The settings of that run, if it was one of fine-tuning.
+    notices : list of Notice
+
+    Raises
+    ------
+    StudyError
+        If the study has no such run.
+    BadInput
+        If the run is damaged or has no weights yet.
+    BadSetting
+        If it trained another network.
+    """
+    if settings.init == SCRATCH:
+        return settings, {}, []
+    run = study.run(settings.init)
+    what = f"Cannot begin with the run '{run.id}'"
+    if run.problem:
+        raise BadInput(what, run.problem, "choose another run")
+    earlier = run.kind == KIND
+    if not (run.path / _file(run)).is_file():
+        raise BadInput(what, "it has no weights yet", "wait for its first checkpoint, or choose another run")
+    notices = []
+    encoder = str(run.settings.get("encoder", settings.encoder))
+    if encoder != settings.encoder:
+        if settings.encoder != FinetuneSettings().encoder:
+            raise BadSetting(
+                what,
+                f"it trained {encoder_info(encoder).title}, not {encoder_info(settings.encoder).title}",
+                f"set the encoder to {encoder}, or choose another run",
+            )
+        notices.append(Notice(message=f"The encoder is {encoder_info(encoder).title}, as in '{run.id}'."))
+    settings = settings.replace(init=run.id, encoder=encoder)
+    if not earlier:
+        return settings, {}, notices
+    for name in ("network", "decoder_norm"):
+        theirs = run.settings.get(name)
+        if theirs != getattr(settings, name):
+            title = (
+                segmenter_info(str(theirs)).title if name == "network" else f"its decoder with {theirs}-norm"
+            )
+            raise BadSetting(
+                what,
+                f"it trained {title}",
+                f"set {name.replace('_', ' ')} to {theirs}, or choose another run",
+            )
+    return settings.replace(take="all"), run.settings, notices
+
+
+def class_notice(settings: FinetuneSettings, earlier: dict[str, Any]) -> list[Notice]:
+    """Say which classes are new to the weights of an earlier fine-tuning run, and which are no longer wanted."""
+    if not earlier:
+        return []
+    before = {found.value: found.name for found in FinetuneSettings.from_json(earlier).label_classes()}
+    now = {found.value: found.name for found in settings.label_classes()}
+    new = [name for value, name in now.items() if value not in before]
+    gone = [name for value, name in before.items() if value not in now]
+    parts = [f"learnt from the beginning: {', '.join(new)}"] if new else []
+    parts += [f"no longer told apart: {', '.join(gone)}"] if gone else []
+    if not parts:
+        return []
+    text = "; ".join(parts)
+    return [Notice(message=f"The classes are not those of '{settings.init}'. {text[0].upper()}{text[1:]}.")]
+
+
+def begin(network: SegmentationNetwork, study: Study, settings: FinetuneSettings) -> None:
+    """Give a fresh network the weights that its run begins with.
+
+    Raises
+    ------
+    BadInput
+        If the weights are damaged or do not fit.
+    StudyError
+        If the run is no longer there.
+    """
+    if settings.init == SCRATCH:
+        return
+    run = study.run(settings.init)
+    if run.kind == KIND:
+        _take_all(network, run, settings)
+        return
+    from napari_sortingloss.networks.encoders import load_parts
+    from napari_sortingloss.networks.weights import load_weights
+
+    state, _ = load_weights(run.path / _file(run))
+    load_parts(network.encoder, state, settings.taken())
+
+
+def _take_all(network: SegmentationNetwork, run: Run, settings: FinetuneSettings) -> None:
+    """Take over a whole network; of its head the rows of the classes that are still told apart."""
+    import torch
+
+    from napari_sortingloss.training.checkpoints import best_or_last
+
+    checkpoint = best_or_last(run.path)
+    state = dict(checkpoint.network)
+    before = [0, *(c.value for c in FinetuneSettings.from_json(checkpoint.settings).label_classes())]
+    rows = [0, *(c.value for c in settings.label_classes())]
+    own = network.state_dict()
+    try:
+        for key in ("head.weight", "head.bias"):
+            fresh = own[key].clone()
+            for row, value in enumerate(rows):
+                if value in before:
+                    fresh[row] = state[key][before.index(value)]
+            state[key] = fresh
+        with torch.no_grad():
+            network.load_state_dict(state)
+    except (RuntimeError, KeyError, IndexError) as error:
+        raise BadInput(
+            f"Cannot begin with the run '{run.id}'",
+            "its weights do not fit the network that its settings describe",
+            "choose another run",
+        ) from error
+
+
+def _file(run: Run) -> str:
+    return "last.pt" if run.kind == KIND else "encoder.safetensors"

@@ -1,0 +1,217 @@
+"""The annotated slices of a run and the pieces of them that make a batch."""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sortingloss.segment.plan import SliceKey
+from napari_sortingloss.slices import IGNORE
+from napari_sortingloss.slices.along import SlicesAlong
+from napari_sortingloss.slices.augment import Augmenter
+from napari_sortingloss.slices.loader import step_rng
+from napari_sortingloss.slices.tiles import cut_out, pixel_shape, resize_labels, to_pixels
+from napari_sortingloss.study.annotations import Annotations
+
+if TYPE_CHECKING:
+    from napari_sortingloss.study import Study
+
+Uint8 = NDArray[np.uint8]
+
+CACHE_BYTES = 512 * 2**20
+"""At most so much memory is used to keep slices at hand."""
+
+MULTIPLE = 32
+"""Pieces have sides that the network need not pad."""
+
+_ORDER = 3
+"""The stream of random numbers that orders the slices of an epoch."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """An annotated slice.
+
+    Attributes
+    ----------
+    image : ndarray of uint8, shape (h, w)
+    target : ndarray of uint8, shape (h, w)
+        0 background, k for class number k, ``IGNORE`` unknown.
+    """
+
+    image: Uint8
+    target: Uint8
+
+    @property
+    def nbytes(self) -> int:
+        """The memory it takes."""
+        return self.image.nbytes + self.target.nbytes
+
+
+class AnnotatedSlices:
+    """The annotated slices of a run, as they were painted when it was made; many threads may ask at once.
+
+    Parameters
+    ----------
+    study : Study
+    keys : sequence of SliceKey
+        Slices that are no longer annotated are left out.
+    values : sequence of int
+        The values of the classes, in the order of the network's channels.
+    pixel_size : float
+        In mm; 0 for voxels as they are.
+
+    Attributes
+    ----------
+    keys : tuple of SliceKey
+    counts : ndarray of int, shape (len(keys), 1 + classes)
+        How many voxels of each slice are known to be background and each class.
+    """
+
+    def __init__(
+        self, study: Study, keys: Sequence[SliceKey], values: Sequence[int], pixel_size: float
+    ) -> None:
+        self._pixel_size = pixel_size
+        self._targets: dict[SliceKey, bytes] = {}
+        self._along: dict[tuple[str, str], SlicesAlong] = {}
+        self._cache: OrderedDict[SliceKey, Example] = OrderedDict()
+        self._cached, self._guard = 0, threading.Lock()
+        counts = []
+        annotations: dict[str, Annotations] = {}
+        for key in keys:
+            if key.volume not in annotations:
+                annotations[key.volume] = Annotations(study, key.volume)
+            if (key.volume, key.axis) not in self._along:
+                self._along[key.volume, key.axis] = SlicesAlong(study.volume(key.volume), key.axis)
+            target = annotations[key.volume].target(key.axis, key.index, values)
+            number = np.bincount(target.ravel(), minlength=256)[: len(values) + 1]
+            if number.sum():
+                # Painting goes on while a run trains: it learns what there was when it began.
+                self._targets[key] = zlib.compress(np.ascontiguousarray(target).tobytes(), 1)
+                counts.append(number)
+        self.keys = tuple(self._targets)
+        self.counts = np.array(counts, np.int64).reshape(-1, len(values) + 1)
+
+    def along(self, key: SliceKey) -> SlicesAlong:
+        """Return the slices of which this is one: their shape, spacing and unit."""
+        return self._along[key.volume, key.axis]
+
+    def shape(self, key: SliceKey) -> tuple[int, int]:
+        """Return height and width of a slice at the pixel size."""
+        along = self.along(key)
+        return pixel_shape(along.slice_shape, along.slice_voxel_size, along.unit, self._pixel_size)
+
+    def native(self, key: SliceKey) -> Example:
+        """Read a slice in its own voxels."""
+        along = self.along(key)
+        target = np.frombuffer(zlib.decompress(self._targets[key]), np.uint8).reshape(along.slice_shape)
+        return Example(read_slice(along, key.index), target)
+
+    def __getitem__(self, key: SliceKey) -> Example:
+        """Return a slice at the pixel size; not to be modified."""
+        with self._guard:
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                return self._cache[key]
+        found, (h, w) = self.native(key), self.shape(key)
+        if found.image.shape != (h, w):
+            found = Example(to_pixels(found.image, h, w), resize_labels(found.target, h, w))
+        with self._guard:
+            if key not in self._cache and found.nbytes <= CACHE_BYTES:
+                self._cache[key] = found
+                self._cached += found.nbytes
+                while self._cached > CACHE_BYTES:
+                    _, dropped = self._cache.popitem(last=False)
+                    self._cached -= dropped.nbytes
+        return found
+
+
+def read_slice(along: SlicesAlong, index: int) -> Uint8:
+    """Return one slice by its array index, shape (h, w)."""
+    volume = along.volume
+    position = volume.index_of(index) if along.axis == volume.axis else index
+    found: Uint8 = along.read_slices([position])[0]
+    return found
+
+
+class Pieces:
+    """Draws the pieces of annotated slices that a step is trained on.
+
+    Parameters
+    ----------
+    slices : AnnotatedSlices
+    batch : int
+        Pieces in a batch.
+    size : int
+        The longest side of a piece in pixels.
+    around_class : float
+        The share of the pieces that are laid around a class drawn at random.
+    augment : Augmenter
+    seed : int
+        Of the run.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Height and width of a piece: no larger than the largest slice needs.
+    """
+
+    def __init__(
+        self,
+        slices: AnnotatedSlices,
+        batch: int,
+        size: int,
+        around_class: float,
+        augment: Augmenter,
+        seed: int,
+    ) -> None:
+        self._slices, self._batch, self._around = slices, batch, around_class
+        self._augment, self._seed = augment, seed
+        height, width = np.max([slices.shape(key) for key in slices.keys], axis=0).tolist()
+        self.shape: tuple[int, int] = (_fitting(height, size), _fitting(width, size))
+
+    def draw(self, step: int, rng: np.random.Generator) -> tuple[Uint8, Uint8]:
+        """Return the images and targets of a step, each uint8 (batch, h, w)."""
+        images, targets = [], []
+        for key in self.chosen(step):
+            image, target = self._augment.paired(*self._piece(self._slices[key], rng), rng)
+            images.append(image)
+            targets.append(target)
+        return np.stack(images), np.stack(targets)
+
+    def chosen(self, step: int) -> list[SliceKey]:
+        """Return the slices of a step: all in random order, again and again, so that each is seen equally often."""
+        keys, chosen = self._slices.keys, []
+        for number in range(step * self._batch, (step + 1) * self._batch):
+            epoch, place = divmod(number, len(keys))
+            order = step_rng(self._seed, epoch, _ORDER, _ORDER).permutation(len(keys))
+            chosen.append(keys[order[place]])
+        return chosen
+
+    def _piece(self, example: Example, rng: np.random.Generator) -> tuple[Uint8, Uint8]:
+        """Cut a piece out: around a pixel of a class, or around any pixel of which something is known."""
+        h, w = self.shape
+        around, jitter = rng.random() < self._around, rng.uniform(-0.5, 0.5, 2)
+        which, place = rng.random(2)
+        height, width = example.image.shape
+        centre = (height / 2, width / 2)
+        if height > h or width > w:
+            target = example.target.ravel()
+            kinds = np.flatnonzero(np.bincount(target, minlength=256)[1:IGNORE]) + 1
+            aim = target == kinds[int(which * len(kinds))] if around and len(kinds) else target != IGNORE
+            found = np.flatnonzero(aim)
+            y, x = divmod(int(found[int(place * len(found))]), width)
+            reach = 0.5 if around and len(kinds) else 1.0
+            centre = (y + reach * jitter[0] * h, x + reach * jitter[1] * w)
+        return cut_out(example.image, example.target, centre, (h, w))
+
+
+def _fitting(side: int, size: int) -> int:
+    return min(size, -(-side // MULTIPLE) * MULTIPLE)

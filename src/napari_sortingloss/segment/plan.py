@@ -1,0 +1,298 @@
+"""Decides what a fine-tuning run learns: which annotated slices, which classes, at which pixel size; imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sortingloss.errors import BadInput
+from napari_sortingloss.events import Notice
+from napari_sortingloss.segment.settings import FinetuneSettings
+from napari_sortingloss.slices.along import SlicesAlong
+from napari_sortingloss.slices.tiles import common_pixel
+from napari_sortingloss.study.annotations import AnnotatedSlice, annotated
+from napari_sortingloss.study.classes import BACKGROUND, UNPAINTED, LabelClass, read_classes
+from napari_sortingloss.study.schema import AXES, Axis
+from napari_sortingloss.training.session import choose_volumes
+
+if TYPE_CHECKING:
+    from napari_sortingloss.study import Study, Volume
+
+WHAT = "Cannot fine-tune"
+
+FEWEST = 5
+"""With fewer annotated slices than this none is held back: each is worth more for learning."""
+
+
+@dataclass(frozen=True, order=True)
+class SliceKey:
+    """Which slice.
+
+    Attributes
+    ----------
+    volume : str
+    axis : {"z", "y", "x"}
+        Across which axis.
+    index : int
+        Along the array.
+    """
+
+    volume: str
+    axis: Axis
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.volume} {self.axis} {self.index}"
+
+    @classmethod
+    def parse(cls, text: str) -> SliceKey:
+        """Return the slice that ``str`` wrote."""
+        volume, axis, index = text.rsplit(" ", 2)
+        if axis not in AXES:
+            raise ValueError(f"'{text}' is no slice")
+        return cls(volume, axis, int(index))
+
+
+@dataclass(frozen=True)
+class Painted:
+    """What is painted on a slice.
+
+    Attributes
+    ----------
+    key : SliceKey
+    counts : ndarray of int, shape (256,)
+        How many voxels hold each value; known background counts as `BACKGROUND`, what is unknown as `UNPAINTED`.
+    """
+
+    key: SliceKey
+    counts: NDArray[np.int64]
+
+    def values(self) -> set[int]:
+        """Return what is known to be on the slice, `BACKGROUND` included."""
+        return set(np.flatnonzero(self.counts).tolist()) - {UNPAINTED}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is going to learn.
+
+    Attributes
+    ----------
+    settings : FinetuneSettings
+        With all that the run settles when it begins: classes, pixel size, slices.
+    train, validation : list of Volume
+        Volumes with slices to learn from, and with slices held back; a volume may be both.
+    notices : list of Notice
+        What a person should know.
+    """
+
+    settings: FinetuneSettings
+    train: list[Volume]
+    validation: list[Volume]
+    notices: list[Notice] = field(default_factory=list)
+
+
+def survey(study: Study, names: Sequence[str]) -> list[Painted]:
+    """Return what is painted on each annotated slice of some volumes.
+
+    Raises
+    ------
+    StudyError
+        If annotations are damaged or of another shape than their volume.
+    """
+    found = []
+    for name, painted in annotated(study, names).items():
+        for one in painted.slices():
+            counts = np.bincount(painted.read_slice(one.axis, one.index).ravel(), minlength=256)
+            found.append(Painted(SliceKey(name, one.axis, one.index), _known(counts, one)))
+    return [one for one in found if one.values()]
+
+
+def _known(counts: NDArray[Any], one: AnnotatedSlice) -> NDArray[np.int64]:
+    counts = counts.astype(np.int64)
+    if one.status == "complete":
+        counts[BACKGROUND] += counts[UNPAINTED]
+        counts[UNPAINTED] = 0
+    return counts
+
+
+def plan_run(study: Study, settings: FinetuneSettings, earlier: Mapping[str, Any] | None = None) -> Plan:
+    """Settle what a new run learns.
+
+    Parameters
+    ----------
+    study : Study
+    settings : FinetuneSettings
+        As a person gave them.
+    earlier : mapping, optional
+        The settings of the fine-tuning run that it begins with: what that one held back stays held back, and what it
+        has learnt from is not measured on.
+
+    Raises
+    ------
+    BadInput
+        If no slice is annotated, or there is nothing to tell apart.
+    StudyError
+        If a volume does not exist, or its annotations are damaged.
+    """
+    painted, kept = _slices(study, settings, earlier or {})
+    classes, notices = _classes(study, painted)
+    settings = settings.with_classes(classes)
+    return _planned(study, settings, painted, kept, notices)
+
+
+def plan_again(study: Study, settings: FinetuneSettings) -> Plan:
+    """Settle what a resumed run learns from: the annotations as they are now, the classes as they were.
+
+    Raises
+    ------
+    BadInput, StudyError
+        As `plan_run`.
+    """
+    notices = _changed_classes(study, settings.label_classes())
+    painted, kept = _slices(study, settings, settings.to_json())
+    return _planned(study, settings, painted, kept, notices)
+
+
+def _slices(
+    study: Study, settings: FinetuneSettings, earlier: Mapping[str, Any]
+) -> tuple[list[Painted], list[SliceKey]]:
+    """Return all annotated slices and those of them that are held back."""
+    train, validation = choose_volumes(study, settings, WHAT)
+    painted = survey(study, [v.name for v in train])
+    if not painted:
+        where = "in the chosen volumes" if settings.volumes else f"in '{study.name}'"
+        raise BadInput(WHAT, f"no slice is annotated {where}", "paint at least one slice first")
+    if validation:
+        measured = survey(study, [v.name for v in validation])
+        if not measured:
+            raise BadInput(
+                WHAT,
+                f"none of the volumes to validate on ({', '.join(v.name for v in validation[:3])}) has an annotated slice",
+                "annotate some slices of them, or leave 'validate' empty to hold slices back",
+            )
+        return [*painted, *measured], [one.key for one in measured]
+    there = {str(one.key) for one in painted}
+    known = [SliceKey.parse(text) for text in earlier.get("kept", ()) if text in there]
+    seen = set(earlier.get("learnt", ()))
+    return painted, _hold_back(painted, settings.held_back, known, seen)
+
+
+def _hold_back(
+    painted: Sequence[Painted], share: float, known: Sequence[SliceKey], seen: set[str]
+) -> list[SliceKey]:
+    """Choose slices evenly over all volumes; never the last one that shows a class, and none learnt from before."""
+    kept = list(known) if share else []
+    wanted = max(1, round(share * len(painted))) if share and len(painted) >= FEWEST else 0
+    free = [one for one in painted if one.key not in kept and str(one.key) not in seen]
+    missing = min(wanted - len(kept), len(free))
+    for i in range(missing):
+        aim = (i + 0.5) * len(free) / missing
+        for one in sorted(free, key=lambda p: abs(free.index(p) + 0.5 - aim)):
+            others = [p for p in painted if p.key not in kept and p is not one]
+            if one.key not in kept and one.values() <= set().union(*(p.values() for p in others)):
+                kept.append(one.key)
+                break
+    return kept
+
+
+def _classes(study: Study, painted: Sequence[Painted]) -> tuple[list[LabelClass], list[Notice]]:
+    """Return the classes that are painted somewhere, and say which are not."""
+    there: set[int] = set().union(*(one.values() for one in painted))
+    classes = [found for found in read_classes(study) if found.value in there]
+    unused = [found.name for found in read_classes(study) if found.value not in there]
+    notices = []
+    if not classes:
+        raise BadInput(
+            WHAT, "no class is painted on the annotated slices", "paint a class on at least one of them"
+        )
+    if unused:
+        notices.append(Notice(message=f"Not learnt, because no slice shows it: {', '.join(unused)}."))
+    return classes, notices
+
+
+def _changed_classes(study: Study, classes: Sequence[LabelClass]) -> list[Notice]:
+    """Say which classes came and went since a run began, whose network cannot change."""
+    now = {found.value for found in read_classes(study)}
+    gone = [found.name for found in classes if found.value not in now]
+    new = [found.name for found in read_classes(study) if found.value not in {c.value for c in classes}]
+    notices = []
+    if gone:
+        notices.append(
+            Notice(
+                level="warning",
+                message=f"Removed since the run began, but still told apart by it: {', '.join(gone)}. "
+                "Begin a new run with this one to be rid of it.",
+            )
+        )
+    if new:
+        notices.append(
+            Notice(
+                level="warning",
+                message=f"Added since the run began, and unknown to it: {', '.join(new)}. "
+                "Begin a new run with this one to learn it.",
+            )
+        )
+    return notices
+
+
+def _planned(
+    study: Study,
+    settings: FinetuneSettings,
+    painted: Sequence[Painted],
+    kept: Sequence[SliceKey],
+    notices: list[Notice],
+) -> Plan:
+    classes = settings.label_classes()
+    told_apart = {found.value for found in classes} | {BACKGROUND}
+    held = set(kept)
+    learnt = [one for one in painted if one.key not in held and one.values() & told_apart]
+    _check_contrast(classes, learnt)
+    measured = [one for one in painted if one.key in held and one.values() & told_apart]
+    if BACKGROUND not in set().union(*(one.values() for one in learnt)):
+        notices.append(
+            Notice(
+                level="warning",
+                message="No background is known: every pixel will become one of the classes. "
+                "Mark a slice complete, or paint some background.",
+            )
+        )
+    if not measured and settings.held_back:
+        notices.append(
+            Notice(
+                message=f"With {len(learnt)} annotated slices none is held back: the figures are those of training."
+            )
+        )
+    volumes = {v.name: v for v in study.select([one.key.volume for one in [*learnt, *measured]])}
+    if settings.pixel_size is None:
+        shown = {(one.key.volume, one.key.axis) for one in [*learnt, *measured]}
+        along = [SlicesAlong(volumes[name], axis) for name, axis in sorted(shown)]
+        pixel = common_pixel([(one.slice_voxel_size, one.unit) for one in along])
+        settings = settings.replace(pixel_size=pixel)
+    settings = settings.replace(
+        learnt=tuple(str(one.key) for one in learnt), kept=tuple(str(one.key) for one in measured)
+    )
+    return Plan(settings, _of(volumes, learnt), _of(volumes, measured), notices)
+
+
+def _check_contrast(classes: Sequence[LabelClass], learnt: Sequence[Painted]) -> None:
+    """See that there are two things to tell apart."""
+    names = {found.value: found.name for found in classes}
+    there = set().union(*(one.values() for one in learnt)) & {*names, BACKGROUND}
+    if len(there) > 1:
+        return
+    only = f"only '{names[there.pop()]}' is painted" if there - {BACKGROUND} else "no class is painted"
+    raise BadInput(
+        WHAT,
+        f"{only} on the slices to learn from, so there is nothing to tell it from",
+        "mark a slice complete, paint some background, or paint a second class",
+    )
+
+
+def _of(volumes: Mapping[str, Volume], slices: Sequence[Painted]) -> list[Volume]:
+    names = {one.key.volume for one in slices}
+    return [volume for name, volume in volumes.items() if name in names]
