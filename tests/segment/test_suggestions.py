@@ -14,7 +14,7 @@ from napari_sortingloss.segment.suggestions import (
     rank_suggestions,
 )
 
-ONLY = {name: 0.0 for name in ("spread", "novelty", "doubt", "turn")}
+ONLY = dict.fromkeys(("spread", "novelty", "doubt", "turn"), 0.0)
 
 
 def only(name):
