@@ -247,11 +247,18 @@ def _rows(array: Any, start: int, stop: int) -> Labels:
 def _slabs(labels: VoxelSource, factor: int) -> Iterator[Labels]:
     height = slab_height(labels.shape, labels.dtype.itemsize, factor, _SLAB)
     for start, stop in steps(labels.shape[0], height):
-        yield block_majority(_whole_numbers(labels.read(start, stop), _name(labels)), factor)
+        what = f"Cannot use '{_name(labels)}' as reference labels"
+        yield block_majority(whole_numbers(labels.read(start, stop), what), factor)
 
 
-def _whole_numbers(slab: NDArray[Any], name: str) -> Labels:
-    what = f"Cannot use '{name}' as reference labels"
+def whole_numbers(slab: NDArray[Any], what: str) -> Labels:
+    """Return labels as uint16.
+
+    Raises
+    ------
+    BadInput
+        If they are not whole numbers from 0 to 65535; `what` is what cannot be done then.
+    """
     if slab.dtype.kind == "f" and not (np.isfinite(slab).all() and (slab == np.rint(slab)).all()):
         raise BadInput(what, "its voxels are not whole numbers", "give the label file, not the intensities")
     low, high = int(slab.min()), int(slab.max())
