@@ -16,10 +16,11 @@ from napari_sortingloss.errors import OutOfSpace, readable_os_errors
 from napari_sortingloss.study.schema import AXES, Axis
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from napari_sortingloss.study import Study
 
 Bytes = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 
 CUBE = 32
 """Side of the cubes in which the sums lie: slices across any axis then touch few pages of the file."""
@@ -64,7 +65,14 @@ class Sums:
                 _take_space(file.fileno(), nbytes(shape, classes))
             self._map = np.memmap(path, np.uint8, "r+", shape=(classes, *cubes, CUBE, CUBE, CUBE))
 
-    def add(self, axis: Axis, start: int, probabilities: Floats) -> None:
+    def rounded(self, probabilities: Tensor) -> Bytes:
+        """Return what is added for these probabilities: uint8 (n, classes, h, w), without background."""
+        import torch
+
+        with torch.inference_mode():
+            return probabilities[:, 1:].mul(self._levels).round_().to(torch.uint8).cpu().numpy()
+
+    def add(self, axis: Axis, start: int, part: Bytes) -> None:
         """Add what was said about neighbouring slices across an axis.
 
         Parameters
@@ -72,39 +80,44 @@ class Sums:
         axis : {"z", "y", "x"}
         start : int
             Index of the first slice along the array.
-        probabilities : ndarray of float32, shape (n, 1 + classes, h, w)
+        part : ndarray of uint8, shape (n, classes, h, w)
+            From `rounded`.
         """
-        for low, high, view in self._views(axis, start, len(probabilities)):
-            part = np.rint(probabilities[low:high, 1:] * np.float32(self._levels)).astype(np.uint8)
+        h, w = part.shape[2:]
+        for low, high, view in self._views(axis, start, len(part)):
             n, classes, rows, _, columns, _ = view.shape
-            h, w = part.shape[2:]
+            given = part[low:high]
             if (h, w) != (rows * CUBE, columns * CUBE):
                 margin = ((0, 0), (0, 0), (0, rows * CUBE - h), (0, columns * CUBE - w))
-                part = np.pad(part, margin)
-            view += part.reshape(n, classes, rows, CUBE, columns, CUBE)
+                given = np.pad(given, margin)
+            view += given.reshape(n, classes, rows, CUBE, columns, CUBE)
 
-    def mean(self, axis: Axis, start: int, probabilities: Floats) -> Floats:
+    def mean(self, axis: Axis, start: int, probabilities: Tensor) -> Tensor:
         """Return the mean over all axes of the probabilities, given those across the last of them.
 
         Parameters
         ----------
         axis : {"z", "y", "x"}
         start : int
-        probabilities : ndarray of float32, shape (n, 1 + classes, h, w)
+        probabilities : Tensor of float32, shape (n, 1 + classes, h, w)
 
         Returns
         -------
-        ndarray of float32, shape (n, 1 + classes, h, w)
+        Tensor of float32, shape (n, 1 + classes, h, w)
+            On the same device.
         """
-        found = np.empty_like(probabilities)
-        h, w = probabilities.shape[2:]
-        for low, high, view in self._views(axis, start, len(probabilities)):
-            n, classes, rows, _, columns, _ = view.shape
-            before = view.reshape(n, classes, rows * CUBE, columns * CUBE)[:, :, :h, :w]
-            found[low:high, 1:] = before / np.float32(self._levels) + probabilities[low:high, 1:]
-        found[:, 1:] /= self._axes
-        np.subtract(1.0, found[:, 1:].sum(axis=1), out=found[:, 0])
-        np.maximum(found[:, 0], 0.0, out=found[:, 0])
+        import torch
+
+        n, channels, h, w = probabilities.shape
+        before = np.empty((n, channels - 1, h, w), np.uint8)
+        for low, high, view in self._views(axis, start, n):
+            m, classes, rows, _, columns, _ = view.shape
+            before[low:high] = view.reshape(m, classes, rows * CUBE, columns * CUBE)[:, :, :h, :w]
+        with torch.inference_mode():
+            found = torch.empty_like(probabilities)
+            added = torch.from_numpy(before).to(probabilities.device)
+            found[:, 1:] = (added / self._levels + probabilities[:, 1:]) / self._axes
+            found[:, 0] = (1 - found[:, 1:].sum(dim=1)).clamp_(min=0)
         return found
 
     def _views(self, axis: Axis, start: int, count: int) -> Iterator[tuple[int, int, Bytes]]:

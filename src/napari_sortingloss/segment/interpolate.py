@@ -97,8 +97,7 @@ class Between:
         """
         found = np.zeros(self.shape, np.uint8)
         if self._values.size:
-            part = np.float32(part)
-            mixed = (1 - part) * self._lower + part * self._upper
+            mixed = np.float32(1 - part) * self._lower + np.float32(part) * self._upper
             inside = (mixed > 0).any(axis=0)
             found[self._part] = np.where(inside, self._values[np.argmax(mixed[:-1], axis=0)], 0)
         return found

@@ -19,11 +19,12 @@ from napari_sortingloss.study.schema import AXES, Axis
 from napari_sortingloss.study.streaming import steps
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from napari_sortingloss.study import Volume
     from napari_sortingloss.study.classes import LabelClass
 
 Bytes = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 
 READ_BYTES = 32 << 20
 """At most so much of a volume is read at a time (but at least a slice); twice as much is in memory."""
@@ -49,8 +50,8 @@ class Sees(Protocol):
     def step(self) -> int:
         """The training step of the weights."""
 
-    def predict(self, slices: Bytes, spacing: tuple[float, float], unit: str) -> Floats:
-        """Return probabilities (n, 1 + classes, h, w) for slices (n, h, w)."""
+    def probabilities(self, slices: Bytes, spacing: tuple[float, float], unit: str) -> Tensor:
+        """Return float32 probabilities (n, 1 + classes, h, w), on the device, for slices (n, h, w)."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,13 @@ class Batch:
         The half-open interval of slices that are written together.
     start : int
         Index of the first slice along the axis.
-    probabilities : ndarray of float32, shape (n, 1 + classes, h, w)
+    probabilities : Tensor of float32, shape (n, 1 + classes, h, w)
+        On the network's device: what is made of them there is much smaller.
     """
 
     block: tuple[int, int]
     start: int
-    probabilities: Floats
+    probabilities: Tensor
 
 
 def read_slices(volume: Volume, axis: Axis, indices: Sequence[int]) -> Bytes:
@@ -122,9 +124,9 @@ class Network:
             part = slices[at : at + self.at_once]
             failed: BaseException | None = None
             try:
-                found = self._segmenter.predict(part, self._spacing, self._volume.unit)
+                found = self._segmenter.probabilities(part, self._spacing, self._volume.unit)
             except Exception as error:
-                if not is_out_of_memory(error):
+                if not (isinstance(error, OutOfMemory) or is_out_of_memory(error)):
                     raise
                 failed = error if len(part) == 1 else None
                 found = None
@@ -153,14 +155,14 @@ def _let_go() -> None:
 
 
 def to_labels(
-    probabilities: Floats, values: Sequence[int], entropy: bool = False
+    probabilities: Tensor, values: Sequence[int], entropy: bool = False
 ) -> tuple[Bytes, Bytes | None]:
     """Return the class of the largest probability at each pixel, and how sure it is.
 
     Parameters
     ----------
-    probabilities : ndarray of float32, shape (n, 1 + classes, h, w)
-        Channel 0 is background.
+    probabilities : Tensor of float32, shape (n, 1 + classes, h, w)
+        On any device; channel 0 is background.
     values : sequence of int
         The class values of channels 1, 2, ...
     entropy : bool
@@ -172,20 +174,16 @@ def to_labels(
     entropy : ndarray of uint8, shape (n, h, w), or None
         ``-sum p log p``, 0 to 255 for 0 to the logarithm of the number of channels.
     """
-    best = probabilities[:, 0].copy()
-    labels = np.zeros(best.shape, np.uint8)
-    for channel, value in enumerate(values, start=1):
-        larger = probabilities[:, channel] > best
-        labels[larger] = value
-        np.maximum(best, probabilities[:, channel], out=best)
-    if not entropy:
-        return labels, None
-    total = np.zeros_like(best)
-    for channel in range(probabilities.shape[1]):
-        p = np.maximum(probabilities[:, channel], np.float32(1e-12))
-        total -= p * np.log(p)
-    scaled = total * np.float32(255 / math.log(probabilities.shape[1]))
-    return labels, np.rint(scaled).clip(0, 255).astype(np.uint8)
+    import torch
+
+    with torch.inference_mode():
+        table = torch.tensor([0, *values], dtype=torch.uint8, device=probabilities.device)
+        labels = table[probabilities.argmax(dim=1)].cpu().numpy()
+        if not entropy:
+            return labels, None
+        unsure = torch.special.entr(probabilities.clamp(0, 1)).sum(dim=1)
+        unsure = unsure.mul_(255 / math.log(probabilities.shape[1])).round_().clamp_(0, 255)
+        return labels, unsure.to(torch.uint8).cpu().numpy()
 
 
 class Assembler:

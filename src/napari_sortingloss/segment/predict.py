@@ -8,8 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
 from napari_sortingloss.errors import BadInput, BadSetting, StudyError
 from napari_sortingloss.events import Event, Notice, Progress, Result
@@ -25,7 +24,7 @@ from napari_sortingloss.segment.pipeline import (
     read_slices,
     to_labels,
 )
-from napari_sortingloss.settings import Setting, Settings
+from napari_sortingloss.segment.predict_settings import PredictSettings
 from napari_sortingloss.study.predictions import Prediction, PredictionWriter, find_prediction
 from napari_sortingloss.study.schema import AXES, Axis
 from napari_sortingloss.study.scratch import Scratch
@@ -39,64 +38,6 @@ KIND = "finetune"
 
 THICK = 64
 """So many slices at a time go into the sums over axes."""
-
-
-@dataclass(frozen=True)
-class PredictSettings(Settings):
-    """Which run predicts which volumes, and how."""
-
-    run: Annotated[
-        str,
-        Setting("The fine-tuning run whose network predicts (its id or the start of it).", hidden=True),
-    ]
-    volumes: Annotated[
-        tuple[str, ...],
-        Setting("The volumes to predict, by name or pattern (fish_*); all when empty.", hidden=True),
-    ] = ()
-    axes: Annotated[
-        Literal["", "z", "y", "x", "zy", "zx", "yx", "zyx"],
-        Setting(
-            "Across which axes slices are looked at; over several axes the probabilities are averaged.",
-            "Left empty, the volume's ordering axis. Three axes take three times as long and need disk space for a "
-            "while: one byte for each voxel and class.",
-        ),
-    ] = ""
-    uncertainty: Annotated[
-        bool,
-        Setting(
-            "Write also how unsure the network is at each voxel (entropy).",
-            "To see where a look pays; it doubles the space at most.",
-        ),
-    ] = False
-    weights: Annotated[
-        Literal["best", "last"],
-        Setting("Which of the run's weights: the best in validation, or the last.", more=True),
-    ] = "best"
-    again: Annotated[
-        bool,
-        Setting(
-            "Predict volumes again that the same weights have predicted in the same way.",
-            "The result would be the same; otherwise such volumes are left as they are.",
-            more=True,
-        ),
-    ] = False
-    device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"],
-        Setting("What computes: the graphics card where there is one, or the processor.", more=True),
-    ] = "auto"
-    threads: Annotated[
-        int,
-        Setting("How many processor cores compute; 0 for all.", low=0, high=1024, more=True),
-    ] = 0
-    first: Annotated[
-        int | None,
-        Setting(
-            "The slice (its index along the array) around which the result begins to grow.",
-            low=0,
-            high=10_000_000,
-            hidden=True,
-        ),
-    ] = None
 
 
 def predict(study: Study, settings: PredictSettings) -> Iterator[Event]:
@@ -263,7 +204,7 @@ def axes_of(volume: Volume, settings: PredictSettings) -> str:
 
 def _check_first(volume: Volume, settings: PredictSettings) -> None:
     axis = axes_of(volume, settings)[0]
-    size = volume.shape[AXES.index(axis)]  # type: ignore[arg-type]
+    size = volume.shape[AXES.index(axis)]
     if settings.first is not None and settings.first >= size:
         raise BadSetting(
             f"Cannot begin to predict '{volume.name}' at slice {settings.first}",
@@ -401,7 +342,7 @@ def _add_axis(
     with Behind() as behind, closing(_batches(segmenter, volume, axis, blocks, counter)) as items:
         for item in items:
             if isinstance(item, Batch):
-                behind.do(sums.add, axis, item.start, item.probabilities)
+                behind.do(sums.add, axis, item.start, sums.rounded(item.probabilities))
             else:
                 yield item.replace(what=f"{volume.name}, across {axis}")
         for _ in behind.finish():
@@ -421,16 +362,13 @@ def _write(
     values = [c.value for c in segmenter.classes]
     assembler = Assembler(writer.axis, writer.write)
 
-    def label(batch: Batch) -> None:
-        found = batch.probabilities
-        if sums is not None:
-            found = sums.mean(writer.axis, batch.start, found)
-        assembler.add(batch.block, batch.start, *to_labels(found, values, entropy))
-
     with Behind() as behind, closing(_batches(segmenter, volume, writer.axis, blocks, counter)) as items:
         for item in items:
             if isinstance(item, Batch):
-                behind.do(label, item)
+                found = item.probabilities
+                if sums is not None:
+                    found = sums.mean(writer.axis, item.start, found)
+                behind.do(assembler.add, item.block, item.start, *to_labels(found, values, entropy))
             else:
                 yield item
         for _ in behind.finish():
