@@ -123,6 +123,9 @@ class BulkAction:
                 for (axis, index), after in sorted(self._statuses.items())
                 if (before := editor._status(axis, index)) != after
             )
+            if not self._parts and not statuses:
+                self.abort()  # there is nothing to undo
+                return Action(self._id, self.what, now(), axis=self.axis)
             action = Action(
                 id=self._id,
                 what=self.what,

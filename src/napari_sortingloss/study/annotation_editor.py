@@ -72,7 +72,9 @@ class AnnotationEditor(AnnotationKeeper):
                 return self._bulk.take_in(changes, what, axis)
             changes = [change for change in changes if change.voxels]
             entry = self._entry(changes, what, axis, self._begun(changes, axis))
-            self._journal.add(entry, encode(changes) if changes else None)
+            if not changes:
+                return entry.action
+            self._journal.add(entry, encode(changes))
             self._settle(entry)
         self._emit(entry.action)
         return entry.action
@@ -305,6 +307,8 @@ class AnnotationEditor(AnnotationKeeper):
         touched: Sequence[int] = (),
     ) -> Action:
         entry = self._entry(changes, what, axis, statuses, touched)
+        if not changes and not statuses:
+            return entry.action  # nothing to undo
         payload = encode(changes) if changes else None
         self._room(entry.action.box, len(payload or b""))
         self._journal.add(entry, payload)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
+import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +20,7 @@ from napari_sortingloss.errors import StudyError
 from napari_sortingloss.study import atomic
 from napari_sortingloss.study.boxes import Shape
 from napari_sortingloss.study.lock import is_owned
+from napari_sortingloss.study.parts import FOREIGN_SECONDS
 from napari_sortingloss.study.schema import AXES, Axis
 
 if TYPE_CHECKING:
@@ -30,6 +34,7 @@ VERSION = 1
 
 Status = Literal["empty", "partial", "complete"]
 STATUSES: tuple[Status, ...] = get_args(Status)
+_CARRIED = re.compile(r"^\.(?P<name>.+)\.cropped$")
 Key = tuple[Axis, int]
 """An axis and an index of the array along it."""
 
@@ -224,3 +229,30 @@ def _document(table: Mapping[Key, SliceState], action: int) -> dict[str, Any]:
             for (axis, index), state in ordered
         ],
     }
+
+
+def tidy_annotations(study: Path, volumes: Container[str]) -> None:
+    """Finish what a crop that was killed in its last moment left; the caller holds the study's lock.
+
+    Parameters
+    ----------
+    study : Path
+    volumes : container of str
+        The names of the volumes that the study has.
+
+    Raises
+    ------
+    OSError
+        If it cannot be moved.
+    """
+    folder = study / FOLDER
+    for path in folder.iterdir() if folder.is_dir() else ():
+        match = _CARRIED.match(path.name)
+        if match is None:
+            continue
+        target = folder / match["name"]
+        if match["name"] in volumes and not target.exists():
+            path.rename(target)
+        elif time.time() - path.stat().st_mtime > FOREIGN_SECONDS:
+            with suppress(OSError):
+                shutil.rmtree(path)

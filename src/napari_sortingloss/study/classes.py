@@ -117,7 +117,7 @@ def added(
     name = _checked_name(what, name, used)
     given = {found.value for found, _ in known}
     if value is None:
-        value = next(_free_values(given), None)
+        value = next(free_values(given), None)
         if value is None:
             raise BadSetting(what, f"all {LAST} values were given to classes", "use another study")
     elif not FIRST <= value <= LAST:
@@ -258,8 +258,8 @@ def _found(known: Iterable[tuple[LabelClass, bool]], value: int, do: str) -> Lab
     )
 
 
-def _free_values(given: set[int]) -> Iterator[int]:
-    """Yield values that no class ever had: those above all others first."""
+def free_values(given: set[int]) -> Iterator[int]:
+    """Yield the values that no class ever had, those above all others first."""
     highest = max(given, default=0)
     yield from range(highest + 1, LAST + 1)
     yield from (value for value in range(FIRST, highest) if value not in given)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_sortingloss.errors import BadInput, OutOfMemory, StudyError, UserError, readable_os_errors
 from napari_sortingloss.events import Event, Notice, Progress, Result
+from napari_sortingloss.study.annotation_crops import CarriedAnnotations
 from napari_sortingloss.study.boxes import Box, Shape, grown, share_of, shifted, size_of, whole
 from napari_sortingloss.study.convert import check_space, stored_bytes
 from napari_sortingloss.study.crop_settings import CropSettings
@@ -94,8 +95,8 @@ def crop(study: Study, settings: CropSettings) -> Iterator[Event]:
     """Cut volumes to the boxes of their specimens.
 
     Each becomes a new volume ``NAME_crop`` (``NAME_crop-2`` where that is taken) with the voxels, voxel size, ordering
-    axis, direction and window of the one that it is cut from, its part of the reference labels, and its offset in the
-    frame of the original (see `study.frames`). Memory stays bounded. A new volume appears when it is complete;
+    axis, direction and window of the one that it is cut from, its part of the reference labels and of the annotations, and
+    its offset in the frame of the original (see `study.frames`). Memory stays bounded. A new volume appears when it is complete;
     closing the iterator, or killing the process, leaves nothing of the one being cut and all of those before it.
 
     Parameters
@@ -261,9 +262,14 @@ def _write(
     """Write labels and voxels, yielding the fraction done; nothing stays unless it ends."""
     before = 0.0
     references = None
+    scratch = keep.enter_context(Scratch(study))
+    carried = keep.enter_context(
+        CarriedAnnotations(study, item.volume.record, item.box, record.name, scratch)
+    )
+    for _ in carried.write():
+        yield 0.0
     labels = _reference(study, item)
     if labels is not None:
-        scratch = keep.enter_context(Scratch(study))
         references = keep.enter_context(ReferenceWriter(study, record, scratch))
         for fraction in references.write(keep.enter_context(labels), 1):
             yield 0.4 * fraction
@@ -282,7 +288,9 @@ def _write(
             "it was removed or renamed in the meantime",
             "start again with its new name",
         )
+    carried.publish()
     record = writer.commit()
+    carried.keep()
     if references is not None:
         references.keep()
     return record

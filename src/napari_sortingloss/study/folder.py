@@ -11,7 +11,7 @@ from typing import Any
 
 from napari_sortingloss.errors import BadSetting, StudyError, UserError, readable_os_errors
 from napari_sortingloss.study import atomic
-from napari_sortingloss.study.annotation_files import refuse_while_painting
+from napari_sortingloss.study.annotation_files import refuse_while_painting, tidy_annotations
 from napari_sortingloss.study.document import LOCK_FILE, LOCK_TIMEOUT, STUDY_FILE, StudyFile
 from napari_sortingloss.study.frames import family
 from napari_sortingloss.study.localization_writer import tidy_localizations
@@ -130,6 +130,7 @@ class Study:
             if "renaming" in document:
                 self._finish_renaming(document)
             tidy_localizations(self.path)
+            tidy_annotations(self.path, document["volumes"])
             tidy_predictions(self.path, check_document(document))
             remove_dead_parts(self.path)
 
@@ -274,8 +275,8 @@ class Study:
     def remove_volume(self, name: str) -> None:
         """Take a volume out of the study, with its reference, localizations and predictions.
 
-        Volumes cut from it stay where they are, in the frame of the original; the volume that it was cut from itself,
-        if any, becomes their parent. Their `VolumeRecord.source` goes on saying what they were cut from.
+        Volumes cut from it stay where they are, in the frame of the original; the volume that it was cut from itself, if
+        any, becomes their parent. Their `VolumeRecord.source` goes on saying what they were cut from.
 
         Raises
         ------
@@ -285,8 +286,7 @@ class Study:
         what = f"Cannot remove volume '{name}'"
         with self.transaction() as document:
             self._record(name)
-            painted = self.path / BELONGINGS[0].format(name)
-            refuse_while_painting(painted, what)
+            refuse_while_painting(painted := self.path / BELONGINGS[0].format(name), what)
             if painted.is_dir() and any(painted.iterdir()):
                 raise StudyError(
                     what, "it has annotations", f"export what you need, then delete '{painted}' yourself"

@@ -19,12 +19,12 @@ from napari_sortingloss.study.annotation_editor import AnnotationEditor
 from napari_sortingloss.study.annotation_space import mapped_bytes
 from napari_sortingloss.study.annotations import Annotations
 from napari_sortingloss.study.classes import (
-    FIRST,
     LAST,
     UNPAINTED,
     LabelClass,
     add_class,
     all_classes,
+    free_values,
     read_classes,
 )
 from napari_sortingloss.study.convert import check_space
@@ -341,7 +341,7 @@ class _Import:
         used = {one.value: one for one in read_classes(self.study)}
         given = {one.value for one in all_classes(self.study)}
         new = [label for label in plan.labels if table[label] < 0]
-        free = [value for value in range(FIRST, LAST + 1) if value not in given]
+        free = list(free_values(given))
         if len(new) > len(free):
             raise BadInput(
                 self.what,
