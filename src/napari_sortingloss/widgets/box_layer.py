@@ -129,7 +129,7 @@ class BoxLayer:
         low, high = self.box[axis]
         if not low <= index < high:
             place = (self._offset[axis] + (low + high - 1) // 2) * self._voxel_size[axis]
-            viewer.dims.set_point(viewer.dims.ndim - 3 + axis, place / _unit_ratio(viewer, units, axis))
+            viewer.dims.set_point(viewer.dims.ndim - 3 + axis, place / unit_ratio(viewer, units, axis))
 
     @property
     def _side(self) -> float:
@@ -284,11 +284,11 @@ def slice_in_view(
         Of the volume; the offset in voxels.
     """
     axis = layer_order(viewer.dims.order)[0]
-    place = float(viewer.dims.point[-3:][axis]) * _unit_ratio(viewer, units, axis)
+    place = float(viewer.dims.point[-3:][axis]) * unit_ratio(viewer, units, axis)
     return axis, round(place / voxel_size[axis] - offset[axis]), place
 
 
-def _unit_ratio(viewer: Any, units: Sequence[Any], axis: int) -> float:
+def unit_ratio(viewer: Any, units: Sequence[Any], axis: int) -> float:
     """Return how many of a layer's units one of the viewer's is."""
     world = viewer.dims.units
     if world is None or len(world) < 3 or world[-3:][axis] == units[axis]:

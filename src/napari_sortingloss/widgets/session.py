@@ -14,14 +14,18 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 from qtpy.QtCore import QCoreApplication, QObject, QTimer
 
+from napari_sortingloss.widgets.annotated import Annotated, classes_of
+from napari_sortingloss.widgets.annotated import look_at as look_at_annotations
 from napari_sortingloss.widgets.background import Background
 from napari_sortingloss.widgets.jobs import Job, JobRunner
 from napari_sortingloss.widgets.localized import Localized, look_at
+from napari_sortingloss.widgets.predicted import Predicted, look_at_predictions
 from napari_sortingloss.widgets.states import VolumeState, volume_states
 from napari_sortingloss.widgets.theme import unwrap
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study, VolumeRecord
+    from napari_sortingloss.study.classes import LabelClass
 
 POLL_MS = 2000
 
@@ -65,6 +69,9 @@ class _Picture:
     runs: tuple[RunInfo, ...]
     free: int
     localized: Localized = field(default_factory=dict)
+    annotated: Annotated = field(default_factory=dict)
+    classes: tuple[LabelClass, ...] = ()
+    predictions: Predicted = field(default_factory=dict)
 
 
 class Session(QObject):
@@ -82,16 +89,26 @@ class Session(QObject):
         Its runs, newest first.
     localized : mapping of str to mapping of str to Look
         What each run found in each volume.
+    annotated : mapping of str to AnnotatedLook
+        Which slices of each volume are annotated.
+    classes : tuple of LabelClass
+        What is told apart, in order.
+    predictions : mapping of str to mapping of str to PredictedLook
+        What each run predicted of each volume, finished or growing, the newest first.
     free_bytes : int
         Free space on its disk.
     current_volume : str or None
         The volume all stages follow.
     jobs : JobRunner
         The one job queue.
-    study_changed, volumes_changed, current_volume_changed, runs_changed, localized_changed, stage_requested : Signal
+    study_changed, volumes_changed, current_volume_changed, runs_changed, localized_changed, annotations_changed,
+    classes_changed, stage_requested : Signal
         ``study_changed(study or None)``, ``volumes_changed()``, ``current_volume_changed(name or None)``,
-        ``runs_changed()``, ``localized_changed()``; ``stage_requested("Pre-train")`` asks the Workbench or the window
-        to show a stage.
+        ``runs_changed()``, ``localized_changed()``, ``annotations_changed()``, ``classes_changed()``;
+        likewise ``predictions_changed()``;
+        ``stage_requested("Pre-train")`` asks the Workbench or the window to show a stage.
+    ending : psygnal.Signal
+        The session is shut down: write what is not written yet, now.
     failed : psygnal.Signal
         ``failed(exception)``: looking at the folder failed.
     """
@@ -101,8 +118,12 @@ class Session(QObject):
     current_volume_changed = Signal(object)
     runs_changed = Signal()
     localized_changed = Signal()
+    annotations_changed = Signal()
+    classes_changed = Signal()
+    predictions_changed = Signal()
     stage_requested = Signal(str)
     failed = Signal(object)
+    ending = Signal()
 
     def __init__(self, viewer: Any = None) -> None:
         super().__init__()
@@ -112,6 +133,9 @@ class Session(QObject):
         self.states: dict[str, VolumeState] = {}
         self.runs: tuple[RunInfo, ...] = ()
         self.localized: Localized = {}
+        self.annotated: Annotated = {}
+        self.classes: tuple[LabelClass, ...] = ()
+        self.predictions: Predicted = {}
         self.free_bytes = 0
         self.current_volume: str | None = None
         self.jobs = JobRunner(self)
@@ -205,6 +229,7 @@ class Session(QObject):
             return
         self.closed = True
         self._timer.stop()
+        self.ending.emit()
         self.jobs.shutdown()
 
     def _fail(self, error: BaseException) -> None:
@@ -239,12 +264,16 @@ class Session(QObject):
         self.volumes_changed.emit()
         self.runs_changed.emit()
         self.localized_changed.emit()
+        self.classes_changed.emit()
+        self.annotations_changed.emit()
+        self.predictions_changed.emit()
         self.current_volume_changed.emit(self.current_volume)
 
     def _adopt(self, picture: _Picture) -> None:
         self.volumes, self.states = picture.volumes, picture.states
         self.runs, self.free_bytes = picture.runs, picture.free
-        self.localized = picture.localized
+        self.localized, self.annotated, self.classes = picture.localized, picture.annotated, picture.classes
+        self.predictions = picture.predictions
 
     def _take(self, study: Study, picture: _Picture) -> None:
         if study is not self.study:
@@ -252,6 +281,8 @@ class Session(QObject):
         self._last_failure = ""
         volumes = (self.volumes, self.states) != (picture.volumes, picture.states)
         runs, localized = self.runs != picture.runs, self.localized != picture.localized
+        annotated, classes = self.annotated != picture.annotated, self.classes != picture.classes
+        predictions = self.predictions != picture.predictions
         self._adopt(picture)
         if volumes:
             self.volumes_changed.emit()
@@ -259,6 +290,12 @@ class Session(QObject):
             self.runs_changed.emit()
         if localized:
             self.localized_changed.emit()
+        if classes:
+            self.classes_changed.emit()
+        if annotated:
+            self.annotations_changed.emit()
+        if predictions:
+            self.predictions_changed.emit()
         if self.current_volume not in self.volumes:
             self.set_current_volume(next(iter(self.volumes), None))
 
@@ -281,8 +318,18 @@ def look(study: Study) -> _Picture:
         for run in runs
     )
     localized = look_at(study, volumes)
-    states = volume_states(study, volumes, runs, localized)
-    return _Picture(volumes, states, infos, study.free_bytes(), localized)
+    annotated = look_at_annotations(study, volumes)
+    states = volume_states(study, volumes, runs, localized, annotated)
+    return _Picture(
+        volumes,
+        states,
+        infos,
+        study.free_bytes(),
+        localized,
+        annotated,
+        classes_of(study),
+        look_at_predictions(study, volumes),
+    )
 
 
 _sessions: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()

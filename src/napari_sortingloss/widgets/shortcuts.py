@@ -25,12 +25,18 @@ class Shortcut:
     mnemonic : bool
         The key is the underlined letter of a button, so the button answers to it and nothing is bound: a second
         taker of the same key would make Qt call neither.
+    canvas : bool
+        The key works over the image too, while the layer of that stage is the active one.
+    shown : str
+        What the list shows instead of the key, e.g. for a key that a person chooses.
     """
 
     id: str
     keys: str
     what: str
     mnemonic: bool = False
+    canvas: bool = False
+    shown: str = ""
 
     @property
     def stage(self) -> str:
@@ -66,6 +72,29 @@ SHORTCUTS = (
     Shortcut("localize.reset", "Alt+B", "Back to the box as it was found", mnemonic=True),
     Shortcut("localize.export", "Alt+E", "Export the crop or the uncertainty of the volume", mnemonic=True),
     Shortcut("localize.crop", "Alt+C", "Cut the accepted volumes to their boxes", mnemonic=True),
+    Shortcut("annotate.complete", "C", "Mark the slice complete, or reopen it", canvas=True),
+    Shortcut("annotate.next", "N", "Go to the next suggested slice", canvas=True),
+    Shortcut("annotate.previous", "Shift+N", "Go back to the slice before", canvas=True),
+    Shortcut("annotate.class", "1", "Paint with the class of that key", canvas=True, shown="1 … 9"),
+    Shortcut("annotate.background", "0", "Paint known background (for partial slices)", canvas=True),
+    Shortcut("annotate.new_class", "M", "New class", canvas=True),
+    Shortcut("annotate.polygon", "G", "Polygon tool (napari's 3)", canvas=True),
+    Shortcut("annotate.propose", "I", "Propose labels between complete slices", canvas=True),
+    Shortcut("annotate.undo", "Ctrl+Z", "Undo, also what was done in earlier sessions", canvas=True),
+    Shortcut("annotate.redo", "Ctrl+Shift+Z", "Redo", canvas=True),
+    Shortcut("annotate.rename", "F2", "Rename the class (in the table)"),
+    Shortcut("annotate.remove", "Delete", "Remove the class (in the table)"),
+    Shortcut("annotate.versions", "Alt+V", "Earlier versions", mnemonic=True),
+    Shortcut("annotate.import", "Alt+I", "Import labels from a file", mnemonic=True),
+    Shortcut("segment.start", "Alt+T", "Train or stop", mnemonic=True),
+    Shortcut("segment.pause", "Alt+U", "Pause or go on", mnemonic=True),
+    Shortcut("segment.go_on", "Alt+G", "Go on with the run in view", mnemonic=True),
+    Shortcut("segment.live", "Alt+L", "Live preview on or off", mnemonic=True),
+    Shortcut("segment.predict", "Alt+P", "Predict the chosen volumes, or stop", mnemonic=True),
+    Shortcut("segment.correct", "Alt+C", "Take the slice in view over into the annotations", mnemonic=True),
+    Shortcut("segment.compare", "Alt+M", "Compare two predictions of the volume", mnemonic=True),
+    Shortcut("segment.evaluate", "Alt+V", "Score the run against references", mnemonic=True),
+    Shortcut("segment.export", "Alt+X", "Export labels or surfaces", mnemonic=True),
 )
 
 _BY_ID = {shortcut.id: shortcut for shortcut in SHORTCUTS}
@@ -74,6 +103,11 @@ _BY_ID = {shortcut.id: shortcut for shortcut in SHORTCUTS}
 def keys_of(shortcut_id: str) -> str:
     """Return the keys of an action as the platform writes them, for tooltips."""
     return QKeySequence(_BY_ID[shortcut_id].keys).toString(QKeySequence.SequenceFormat.NativeText)
+
+
+def canvas_key(shortcut_id: str) -> str:
+    """Return the key of an action as napari writes it, e.g. ``"Shift-N"``."""
+    return _BY_ID[shortcut_id].keys.replace("Ctrl+", "Control+").replace("+", "-")
 
 
 def bind(widget: QWidget, shortcut_id: str, action: Callable[[], object]) -> QShortcut | None:
@@ -116,13 +150,23 @@ class ShortcutList(QDialog):
         grid.setHorizontalSpacing(16)
         shown = [s for s in SHORTCUTS if s.stage == stage] + [s for s in SHORTCUTS if s.stage == "any"]
         for row, shortcut in enumerate(shown):
-            keys = QLabel(keys_of(shortcut.id))
+            keys = QLabel(shortcut.shown or keys_of(shortcut.id))
             keys.setProperty("heading", True)
             grid.addWidget(keys, row, 0)
             grid.addWidget(QLabel(shortcut.what), row, 1)
+            if shortcut.canvas:
+                grid.addWidget(QLabel("▣"), row, 2)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
         layout.addWidget(QLabel("Keys work while the panel has the focus: click into it once."))
+        if any(shortcut.canvas for shortcut in shown):
+            about = QLabel(
+                "▣ works over the image too, while the annotations are the selected layer. napari's own tools there: "
+                "P brush, E eraser, F fill, L pick, Z pan, X swap with the eraser, [ and ] brush size."
+            )
+            about.setWordWrap(True)
+            about.setMinimumSize(440, about.heightForWidth(440))
+            layout.addWidget(about)
         layout.addLayout(grid)
         layout.addWidget(buttons)

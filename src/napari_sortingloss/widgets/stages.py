@@ -6,4 +6,6 @@ STAGES = {
     "Study": "napari_sortingloss.widgets.study:StudyWidget",
     "Pre-train": "napari_sortingloss.widgets.pretrain:PretrainWidget",
     "Localize": "napari_sortingloss.widgets.localize:LocalizeWidget",
+    "Annotate": "napari_sortingloss.widgets.annotate:AnnotateWidget",
+    "Segment": "napari_sortingloss.widgets.segment:SegmentWidget",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -84,7 +84,11 @@ def _about_box(state: VolumeState) -> str:
 
 
 def volume_states(
-    study: Study, volumes: Mapping[str, VolumeRecord], runs: Sequence[Run], localized: Localized
+    study: Study,
+    volumes: Mapping[str, VolumeRecord],
+    runs: Sequence[Run],
+    localized: Localized,
+    annotated: Collection[str],
 ) -> dict[str, VolumeState]:
     """Return what has been done with each volume.
 
@@ -96,6 +100,8 @@ def volume_states(
         The study's runs, newest first.
     localized : Localized
         What each run found in each volume.
+    annotated : collection of str
+        The volumes of which a slice is annotated.
     """
     seen: set[str] = set()
     orders: dict[str, tuple[str, Mapping[str, Any]]] = {}
@@ -110,7 +116,7 @@ def volume_states(
         result[name] = VolumeState(
             pretrained=name in seen,
             localized=box is not None,
-            annotated=_any_in(study.path / "annotations" / name),
+            annotated=name in annotated,
             segmented=_any_in(study.path / "predictions" / name),
             checked=box.status if box is not None else "",
             kept=box.kept_fraction if box is not None and not box.is_empty else None,

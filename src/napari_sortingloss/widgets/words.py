@@ -63,3 +63,29 @@ def length(value: float, unit: str) -> str:
             value, place = value / 1000, place + 1
         unit = _STEPS[place]
     return f"{value:,.0f} {unit or 'px'}" if abs(value) >= 9.95 else f"{value:.2g} {unit or 'px'}"
+
+
+def area(value: float, unit: str) -> str:
+    """Return an area with its unit, the larger one where that reads better, e.g. ``"1.2 mm²"`` or ``"340 px²"``."""
+    unit = _LENGTHS.get(unit, unit)
+    if unit in _STEPS and value:
+        place = _STEPS.index(unit)
+        while abs(value) >= 1e5 and place + 1 < len(_STEPS):
+            value, place = value / 1e6, place + 1
+        while abs(value) < 1e-3 and place > 0:
+            value, place = value * 1e6, place - 1
+        unit = _STEPS[place]
+    return (
+        f"{value:,.0f} {unit or 'px'}²" if abs(value) >= 9.95 or not value else f"{value:.2g} {unit or 'px'}²"
+    )
+
+
+def ago(seconds: float) -> str:
+    """Return how long ago something was, e.g. ``"2 s ago"`` or ``"3 min ago"``."""
+    if seconds < 1.5:
+        return "just now"
+    if seconds < 60:
+        return f"{round(seconds)} s ago"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min ago"
+    return f"{seconds / 3600:.0f} h ago" if seconds < 172800 else f"{seconds / 86400:.0f} days ago"
