@@ -6,21 +6,26 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sortingloss.errors import BadSetting
+from napari_sortingloss.errors import BadInput, BadSetting, readable_os_errors
 from napari_sortingloss.events import Event, Progress, Result
-from napari_sortingloss.settings import Setting, Settings
+from napari_sortingloss.formats.label_names import LabelName
+from napari_sortingloss.study.atomic import write_bytes
 from napari_sortingloss.study.boxes import Box, Shape, shifted, size_of
+from napari_sortingloss.study.export_labels import labels_to_export, original_of
+from napari_sortingloss.study.export_settings import ExportSettings
 from napari_sortingloss.study.localizations import find_localization, read_map
 from napari_sortingloss.study.streaming import slab_height, steps
 
 if TYPE_CHECKING:
     from napari_sortingloss.study.folder import Study
     from napari_sortingloss.study.volume import Volume
+
+__all__ = ["ExportSettings", "export"]
 
 _EVERY = 0.2
 _SLAB_BYTES = 16 << 20
@@ -29,43 +34,11 @@ _FORMATS = {
     ".tiff": "OME-TIFF",
     ".nii": "NIfTI",
     ".nii.gz": "NIfTI",
+    ".nrrd": "NRRD",
     ".zarr": "OME-Zarr",
 }
 
 Triple = tuple[float, float, float]
-
-
-@dataclass(frozen=True)
-class ExportSettings(Settings):
-    """What to write, and where to."""
-
-    volume: Annotated[str, Setting(help="The volume's name.", hidden=True)]
-    to: Annotated[
-        Path,
-        Setting(
-            help="The file to write; its suffix chooses the format: .ome.tif, .tif, .nii, .nii.gz or .ome.zarr.",
-            hidden=True,
-        ),
-    ]
-    what: Annotated[
-        Literal["volume", "crop", "uncertainty"],
-        Setting(
-            help="What to write of it: its voxels as the study holds them, 8 bit; only those in the box of its "
-            "specimen; or the map of the uncertainty, 32 bit."
-        ),
-    ] = "volume"
-    margin: Annotated[
-        int,
-        Setting(help="What is added to the box of a crop on every side.", unit="voxels", low=0, high=100_000),
-    ] = 0
-    run: Annotated[
-        str | None,
-        Setting(
-            help="Whose box or uncertainty: a run's id or the start of it.",
-            when="Left empty, the newest that was accepted, or else the newest.",
-        ),
-    ] = None
-    overwrite: Annotated[bool, Setting(help="Replace the file if it exists.")] = False
 
 
 @dataclass(frozen=True)
@@ -78,12 +51,15 @@ class _Piece:
     voxel_size: Triple
     origin: Triple
     facts: Mapping[str, Any] = field(default_factory=dict)
+    names: tuple[LabelName, ...] = ()
 
 
 def export(study: Study, settings: ExportSettings) -> Iterator[Event]:
-    """Write a volume, or a part or a map of it, to a file, slab by slab in bounded memory.
+    """Write a volume, a part, a map, labels or surfaces of it to a file, slab by slab in bounded memory.
 
-    The file says where its first voxel lies in the original volume, as far as its format can.
+    The file says where its first voxel lies in the original volume, as far as its format can, and what its labels mean;
+    where it cannot say that a small file beside it does, ``NAME.labels.json``, with a copy for ITK-SNAP,
+    ``NAME.labels.txt``. Surfaces are in mm and lie in the original volume, too; see `export_meshes`.
 
     Parameters
     ----------
@@ -94,8 +70,9 @@ def export(study: Study, settings: ExportSettings) -> Iterator[Event]:
     ------
     Event
         `Progress` in slices, and last a `Result`: ``{"path", "volume", "format", "shape", "voxel_size", "unit"}``; with
-        ``"run"`` for a crop and the uncertainty, and ``"box"`` (in the volume) and ``"offset"`` (in the original, both
-        in voxels) for a crop. Closing the iterator before leaves no file behind, and an existing one as it was.
+        ``"run"`` for a crop, the uncertainty and what is predicted; ``"box"`` (in the volume) and ``"offset"`` (in the
+        original, both in voxels) for a crop; for labels ``"source"``, ``"frame"``, ``"classes"`` and ``"beside"``, the
+        paths of the files beside. Closing the iterator before leaves no file behind, and an existing one as it was.
 
     Raises
     ------
@@ -107,6 +84,7 @@ def export(study: Study, settings: ExportSettings) -> Iterator[Event]:
     """
     from napari_sortingloss.formats import write_volume
 
+    settings.refuse_meaningless()
     volume = study.volume(settings.volume)
     target = settings.to.expanduser().absolute()
     if target.resolve().is_relative_to(study.path.resolve()):
@@ -115,7 +93,13 @@ def export(study: Study, settings: ExportSettings) -> Iterator[Event]:
             "it would lie inside the study's own folder",
             "choose a place outside of it",
         )
+    if settings.what in ("mesh", "hull"):
+        from napari_sortingloss.study.export_meshes import export_meshes
+
+        yield from export_meshes(study, settings, target)
+        return
     piece = _piece(study, volume, settings)
+    beside = _files_beside(target, piece, settings.overwrite)
     total = piece.shape[0]
     yield Progress(done=0, total=total, what=f"{volume.name}: writing {target.name}", unit="slices")
     began = last = time.monotonic()
@@ -128,6 +112,7 @@ def export(study: Study, settings: ExportSettings) -> Iterator[Event]:
         volume.unit,
         overwrite=settings.overwrite,
         origin=piece.origin,
+        labels=piece.names,
     )
     try:
         for done in writing:
@@ -145,6 +130,9 @@ def export(study: Study, settings: ExportSettings) -> Iterator[Event]:
         close = getattr(writing, "close", None)
         if close is not None:
             close()
+    with readable_os_errors(f"Cannot write what the labels in '{target.name}' mean"):
+        for path, data in beside.items():
+            write_bytes(path, data)
     yield Progress(done=total, total=total, what=f"{volume.name}: wrote {target.name}", unit="slices")
     yield Result(
         value={
@@ -155,13 +143,13 @@ def export(study: Study, settings: ExportSettings) -> Iterator[Event]:
             "voxel_size": list(piece.voxel_size),
             "unit": volume.unit,
             **piece.facts,
+            **({"beside": [str(path) for path in beside]} if piece.names else {}),
         }
     )
 
 
 def _piece(study: Study, volume: Volume, settings: ExportSettings) -> _Piece:
     """Choose what is written."""
-    _refuse_meaningless(settings)
     record = volume.record
     if settings.what == "uncertainty":
         found = find_localization(study, volume.name, settings.run)
@@ -170,6 +158,8 @@ def _piece(study: Study, volume: Volume, settings: ExportSettings) -> _Piece:
         first = [o + float(g) for o, g in zip(record.offset, grid["offset"], strict=True)]
         scale, origin = _times(grid["scale"], record.voxel_size), _times(first, record.voxel_size)
         return _Piece((z, y, x), np.float32, iter([values]), scale, origin, {"run": found.run})
+    if settings.what == "labels":
+        return _labels(study, settings)
     if settings.what == "crop":
         from napari_sortingloss.study.crop import box_to_cut
 
@@ -182,23 +172,52 @@ def _piece(study: Study, volume: Volume, settings: ExportSettings) -> _Piece:
     return _Piece(record.shape, np.uint8, _slabs(volume), record.voxel_size, origin)
 
 
-def _refuse_meaningless(settings: ExportSettings) -> None:
-    """Refuse options that say nothing about what is written.
+def _labels(study: Study, settings: ExportSettings) -> _Piece:
+    labels = labels_to_export(study, settings)
+    record = labels.record
+    frame = original_of(study, record) if settings.frame == "original" else record
+    return _Piece(
+        frame.shape,
+        labels.dtype.type,
+        labels.slabs() if frame is record else labels.slabs_in(frame),
+        record.voxel_size,
+        _times(frame.offset, record.voxel_size),
+        {
+            **labels.facts,
+            "frame": settings.frame,
+            "classes": [{"value": n.value, "name": n.name, "color": n.color} for n in labels.names],
+        },
+        labels.names,
+    )
+
+
+def _files_beside(target: Path, piece: _Piece, overwrite: bool) -> dict[Path, bytes]:
+    """Return the files that say what labels mean, where the format of the labels has no place for it.
 
     Raises
     ------
-    BadSetting
+    BadInput
+        If there is one already, and it is not to be replaced.
     """
-    for name, given, wanted in (
-        ("margin", settings.margin != 0, ("crop",)),
-        ("run", settings.run is not None, ("crop", "uncertainty")),
-    ):
-        if given and settings.what not in wanted:
-            raise BadSetting(
-                f"Cannot use the option '{name}' for '{settings.volume}'",
-                f"it says nothing about what is written, the {settings.what}",
-                f"leave it out or choose {' or '.join(wanted)} (option 'what')",
+    from napari_sortingloss.formats.label_names import itk_snap_text, labels_json
+    from napari_sortingloss.formats.naming import stem_of, suffix_of
+    from napari_sortingloss.formats.writers import NAMING
+
+    about = {"file": target.name, **{k: v for k, v in piece.facts.items() if k != "classes"}}
+    stem = target.with_name(stem_of(target))
+    files = {}
+    if piece.names and (suffix_of(target) not in NAMING or "slices" in about):
+        files[stem.with_name(f"{stem.name}.labels.json")] = labels_json(piece.names, about)
+    if piece.names and suffix_of(target) not in NAMING:
+        files[stem.with_name(f"{stem.name}.labels.txt")] = itk_snap_text(piece.names)
+    for path in files:
+        if path.exists() and not overwrite:
+            raise BadInput(
+                f"Cannot write '{path.name}'",
+                "it exists already",
+                "choose another name, or overwrite it (option 'overwrite')",
             )
+    return files
 
 
 def _slabs(volume: Volume) -> Iterator[NDArray[np.uint8]]:
