@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -147,6 +148,25 @@ def taken_back(action: Action, number: int, time: str, statuses: Sequence[Status
     return Action(
         number, action.what, time, action.box, action.axis, action.slices, action.voxels, tuple(statuses)
     )
+
+
+def parsed_line(raw: bytes) -> dict[str, Any] | None:
+    """Return a line of the journal; None where it is cut off or damaged."""
+    if not raw.endswith(b"\n"):
+        return None
+    try:
+        line = json.loads(raw)
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) and "kind" in line else None
+
+
+def follow(table: Table, lines: bytes, action: int) -> None:
+    """Bring a table of slices up to lines of the journal that came after the action of that number."""
+    for raw in lines.splitlines(keepends=True):
+        line = parsed_line(raw)
+        if line is not None and line["kind"] in ("do", "undo", "redo") and int(line["id"]) > action:
+            change_table(table, [StatusChange(*values) for values in line["statuses"]], str(line["time"]))
 
 
 def change_table(table: Table, statuses: Sequence[StatusChange], time: str) -> None:

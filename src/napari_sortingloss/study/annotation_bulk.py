@@ -11,7 +11,16 @@ import numpy as np
 
 from napari_sortingloss.errors import StudyError, readable_os_errors
 from napari_sortingloss.study.annotation_actions import Action, Entry, Part, StatusChange
-from napari_sortingloss.study.annotation_change import Change, Labels, box_around, encode, hull, redo, undo
+from napari_sortingloss.study.annotation_change import (
+    Change,
+    Labels,
+    box_around,
+    encode,
+    hull,
+    redo,
+    touched_slices,
+    undo,
+)
 from napari_sortingloss.study.annotation_files import Key, Status
 from napari_sortingloss.study.boxes import NO_BOX, Box
 from napari_sortingloss.study.schema import Axis, now
@@ -95,7 +104,7 @@ class BulkAction:
             if changes:
                 self._add(encode(changes))
                 self._note(changes)
-            for change in self.editor._begun(changes, axis):
+            for change in self.editor._begun(touched_slices(changes, axis), axis):
                 self._statuses.setdefault((change.axis, change.index), "partial")
         return Action(
             self._id,
@@ -103,7 +112,7 @@ class BulkAction:
             now(),
             box_around(changes),
             axis,
-            tuple(sorted({i for change in changes for i in change.indices(axis)})),
+            tuple(touched_slices(changes, axis)),
             sum(change.voxels for change in changes),
         )
 
@@ -178,7 +187,7 @@ class BulkAction:
     def _note(self, changes: Sequence[Change]) -> None:
         self.voxels += sum(change.voxels for change in changes)
         self._box = hull([self._box, *(change.box for change in changes)])
-        self._indices.update(i for change in changes for i in change.indices(self.axis))
+        self._indices.update(touched_slices(changes, self.axis))
 
     def _must_be_open(self) -> None:
         if not self._open:

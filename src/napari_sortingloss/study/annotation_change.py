@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -163,6 +164,11 @@ def undo(labels: Labels, changes: Sequence[Change]) -> None:
         change.put(labels, change.old)
 
 
+def touched_slices(changes: Sequence[Change], axis: Axis) -> list[int]:
+    """Return the indices along an axis at which any of several changes changed a voxel, in order."""
+    return sorted({index for change in changes for index in change.indices(axis)})
+
+
 def box_around(changes: Sequence[Change]) -> Box:
     """Return the smallest box that holds several changes."""
     return hull([change.box for change in changes if change.voxels])
@@ -178,24 +184,22 @@ def hull(boxes: Sequence[Box]) -> Box:
 
 
 def encode(changes: Sequence[Change]) -> bytes:
-    """Return changes as bytes: how many, a row of numbers for each, then masks (one bit a voxel) and values."""
-    header = np.empty((len(changes), _HEADER), "<i4")
-    data: list[bytes] = []
-    for row, change in zip(header, changes, strict=True):
-        one = isinstance(change.new, int)
-        row[:] = (
-            *change.start,
-            *change.shape,
-            change.mask is not None,
-            change.voxels,
-            change.new if one else -1,
-        )
-        if change.mask is not None:
-            data.append(np.packbits(change.mask).tobytes())
-        data.append(np.ascontiguousarray(change.old, np.uint8).tobytes())
-        if not isinstance(change.new, int):
-            data.append(np.ascontiguousarray(change.new, np.uint8).tobytes())
-    return b"".join((np.array([len(changes)], "<i4").tobytes(), header.tobytes(), *data))
+    """Return changes as bytes: how many, a row of numbers for each, all masks (one bit a voxel), all values."""
+    header: list[int] = [len(changes)]
+    masks: list[bytes] = []
+    values: list[bytes] = []
+    for change in changes:
+        old, new, mask = change.old, change.new, change.mask
+        header += change.start
+        header += old.shape if mask is None else mask.shape
+        header += (mask is not None, old.size, new if isinstance(new, int) else -1)
+        if mask is not None:
+            masks.append(np.asarray(mask, np.bool_).tobytes())
+        values.append(np.asarray(old, np.uint8).tobytes())
+        if not isinstance(new, int):
+            values.append(np.asarray(new, np.uint8).tobytes())
+    bits = np.packbits(np.frombuffer(b"".join(masks), np.bool_))  # together: a stroke has many small ones
+    return b"".join((np.array(header, "<i4").tobytes(), bits.tobytes(), *values))
 
 
 def decode(data: bytes) -> list[Change]:
@@ -207,26 +211,22 @@ def decode(data: bytes) -> list[Change]:
         If they are cut off.
     """
     count = int(np.frombuffer(data, "<i4", 1)[0])
-    header = np.frombuffer(data, "<i4", count * _HEADER, 4).reshape(count, _HEADER)
-    at = 4 + header.nbytes
+    rows = np.frombuffer(data, "<i4", count * _HEADER, 4).reshape(count, _HEADER).tolist()
+    sizes = [math.prod(row[3:6]) if row[6] else 0 for row in rows]
+    at = 4 * (1 + count * _HEADER)
+    packed = np.frombuffer(data, np.uint8, -(-sum(sizes) // 8), at)
+    masks = np.unpackbits(packed, count=sum(sizes)).view(np.bool_)
+    at, begin = at + packed.size, 0
     changes = []
-
-    def take(size: int) -> Labels:
-        nonlocal at
-        part = np.frombuffer(data, np.uint8, size, at)
-        at += size
-        return part
-
-    for row in header.tolist():
-        z, y, x, *shape, masked, voxels, new = row
-        mask = None
-        if masked:
-            n = int(np.prod(shape, dtype=np.int64))
-            mask = np.unpackbits(take(-(-n // 8)), count=n).view(np.bool_).reshape(shape)
-        old = take(voxels)
-        after: int | Labels = new if new >= 0 else take(voxels)
-        if mask is None:
-            old = old.reshape(shape)
-            after = after if isinstance(after, int) else after.reshape(shape)
+    for (z, y, x, *shape, masked, voxels, new), size in zip(rows, sizes, strict=True):
+        mask = masks[begin : begin + size].reshape(shape) if masked else None
+        begin += size
+        form = (voxels,) if masked else tuple(shape)
+        old = np.frombuffer(data, np.uint8, voxels, at).reshape(form)
+        at += voxels
+        after: int | Labels = new
+        if new < 0:
+            after = np.frombuffer(data, np.uint8, voxels, at).reshape(form)
+            at += voxels
         changes.append(Change((z, y, x), mask, old, after))
     return changes

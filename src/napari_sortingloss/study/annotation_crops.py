@@ -101,7 +101,7 @@ class CarriedAnnotations:
             if low <= one.index < high:
                 table[one.axis, one.index - low] = SliceState(one.status, one.time)
         self._found |= bool(table)
-        write_table(self._part, table, 0)
+        write_table(self._part, table, 0, 0)
 
     def publish(self) -> None:
         """Put them where `keep`, or the next opening of the study, finds them when the crop is there."""

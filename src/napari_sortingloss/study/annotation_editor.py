@@ -14,7 +14,15 @@ import numpy as np
 from napari_sortingloss.errors import BadSetting
 from napari_sortingloss.study.annotation_actions import Action, Entry, StatusChange, taken_back
 from napari_sortingloss.study.annotation_bulk import BulkAction
-from napari_sortingloss.study.annotation_change import Change, Labels, box_around, encode, redo, undo
+from napari_sortingloss.study.annotation_change import (
+    Change,
+    Labels,
+    box_around,
+    encode,
+    redo,
+    touched_slices,
+    undo,
+)
 from napari_sortingloss.study.annotation_files import STATUSES, Status
 from napari_sortingloss.study.annotation_journal import Version
 from napari_sortingloss.study.annotation_keeper import AnnotationKeeper
@@ -71,7 +79,8 @@ class AnnotationEditor(AnnotationKeeper):
             if self._bulk is not None:
                 return self._bulk.take_in(changes, what, axis)
             changes = [change for change in changes if change.voxels]
-            entry = self._entry(changes, what, axis, self._begun(changes, axis))
+            indices = touched_slices(changes, axis)
+            entry = self._entry(changes, what, axis, self._begun(indices, axis), indices)
             if not changes:
                 return entry.action
             self._journal.add(entry, encode(changes))
@@ -117,16 +126,16 @@ class AnnotationEditor(AnnotationKeeper):
             if values is None:
                 asked: list[Change] = [c for c in changes if isinstance(c, Change)]
                 found = self._as_they_are(asked, what)
-                touched = sorted({i for change in asked for i in change.indices(axis)})
+                touched = touched_slices(asked, axis)
             else:
                 box = self._checked_box(changes, values, what)
                 found, touched = self._difference(box, values), list(range(*box[AXES.index(axis)]))
             statuses = (
-                self._begun(found, axis)
+                self._begun(touched_slices(found, axis), axis)
                 if complete is None
                 else self._all_to(axis, touched, "complete" if complete else "partial")
             )
-            action = self._do(found, what, axis, statuses)
+            action = self._do(found, what, axis, statuses, touched_slices(found, axis))
         self._emit(action)
         return action
 
@@ -170,11 +179,11 @@ class AnnotationEditor(AnnotationKeeper):
             self._must_be_free()
             found = self._difference((z, y, x), np.expand_dims(wanted, across))
             statuses = (
-                self._begun(found, axis)
+                self._begun(touched_slices(found, axis), axis)
                 if status is None
                 else self._all_to(axis, [index], self._known(status))
             )
-            action = self._do(found, what, axis, statuses)
+            action = self._do(found, what, axis, statuses, touched_slices(found, axis))
         self._emit(action)
         return action
 
@@ -193,7 +202,7 @@ class AnnotationEditor(AnnotationKeeper):
             self._must_be_free()
             statuses = self._all_to(axis, [index], self._known(status))
             what = f"slice {index} along {axis} is {status}"
-            action = self._do([], what, axis, statuses, touched=(index,))
+            action = self._do([], what, axis, statuses, (index,))
         self._emit(action)
         return action
 
@@ -304,9 +313,9 @@ class AnnotationEditor(AnnotationKeeper):
         what: str,
         axis: Axis,
         statuses: tuple[StatusChange, ...],
-        touched: Sequence[int] = (),
+        indices: Sequence[int],
     ) -> Action:
-        entry = self._entry(changes, what, axis, statuses, touched)
+        entry = self._entry(changes, what, axis, statuses, indices)
         if not changes and not statuses:
             return entry.action  # nothing to undo
         payload = encode(changes) if changes else None
@@ -322,10 +331,8 @@ class AnnotationEditor(AnnotationKeeper):
         what: str,
         axis: Axis,
         statuses: tuple[StatusChange, ...],
-        touched: Sequence[int] = (),
-        bulk: bool = False,
+        indices: Sequence[int],
     ) -> Entry:
-        indices = sorted({*touched, *(i for change in changes for i in change.indices(axis))})
         action = Action(
             id=self._journal.next_id(),
             what=what,
@@ -336,11 +343,10 @@ class AnnotationEditor(AnnotationKeeper):
             voxels=sum(change.voxels for change in changes),
             statuses=statuses,
         )
-        return Entry(action, "do", action.id, bulk)
+        return Entry(action, "do", action.id)
 
-    def _begun(self, changes: Sequence[Change], axis: Axis) -> tuple[StatusChange, ...]:
-        """Return how the empty slices that were painted on become partial."""
-        indices = sorted({i for change in changes for i in change.indices(axis)})
+    def _begun(self, indices: Sequence[int], axis: Axis) -> tuple[StatusChange, ...]:
+        """Return how the empty ones of the slices that were painted on become partial."""
         return tuple(
             StatusChange(axis, index, "empty", "partial")
             for index in indices

@@ -140,8 +140,16 @@ def open_labels(
     return np.memmap(path, np.uint8, mode, start, tuple(shape))
 
 
-def read_table(folder: Path, volume: str, shape: Shape) -> tuple[Table, int]:
-    """Read the slices that are not empty, and the number of the last action that they go by (0 for none).
+def read_table(folder: Path, volume: str, shape: Shape) -> tuple[Table, int, int]:
+    """Read the slices that are not empty as ``slices.json`` has them, which follows the journal after a moment.
+
+    Returns
+    -------
+    dict
+    int
+        The number of the last action that they go by, 0 for none.
+    int
+        How much of ``journal.jsonl`` they go by, bytes.
 
     Raises
     ------
@@ -153,7 +161,7 @@ def read_table(folder: Path, volume: str, shape: Shape) -> tuple[Table, int]:
     try:
         document = atomic.read_json(folder / SLICES)
     except FileNotFoundError:
-        return {}, 0
+        return {}, 0, 0
     except ValueError as error:
         raise damaged(folder, volume, f"'{SLICES}' is not readable as JSON") from error
     try:
@@ -169,7 +177,7 @@ def read_table(folder: Path, volume: str, shape: Shape) -> tuple[Table, int]:
             if status not in STATUSES:
                 raise ValueError(f"'{status}' is no status")
             table[key] = SliceState(status, str(entry.get("time", "")))
-        return table, int(document.get("action", 0))
+        return table, int(document.get("action", 0)), int(document.get("journal", 0))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise damaged(folder, volume, f"'{SLICES}' is malformed ({error})") from error
 
@@ -190,45 +198,26 @@ def key_of(axis: str, index: int, shape: Shape) -> Key:
     return axis, int(index)
 
 
-def write_table(folder: Path, table: Mapping[Key, SliceState], action: int) -> None:
-    """Replace the table of slices, whole or not at all.
+def write_table(folder: Path, table: Mapping[Key, SliceState], action: int, journal: int) -> None:
+    """Replace the table of slices, whole or not at all; see `read_table`.
 
     Raises
     ------
     OSError
         If it cannot be written; the old table is then untouched.
     """
-    atomic.write_json(folder / SLICES, _document(table, action))
-
-
-def show_table(folder: Path, table: Mapping[Key, SliceState], action: int) -> None:
-    """Replace the table of slices for those who read it now, without waiting for the disk as `write_table` does.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written; the old table is then untouched.
-    """
-    temporary = folder / f".{SLICES}.{uuid.uuid4().hex}.tmp"
-    try:
-        temporary.write_text(json.dumps(_document(table, action), indent=2) + "\n", "utf-8")
-        temporary.replace(folder / SLICES)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-
-
-def _document(table: Mapping[Key, SliceState], action: int) -> dict[str, Any]:
     ordered = sorted(table.items(), key=lambda item: (AXES.index(item[0][0]), item[0][1]))
-    return {
+    document = {
         "schema_version": VERSION,
         "action": action,
+        "journal": journal,
         "slices": [
             {"axis": axis, "index": index, "status": state.status, "time": state.time}
             for (axis, index), state in ordered
         ],
     }
+    # In one line: this is written while somebody paints, and json is slow where it indents.
+    atomic.write_bytes(folder / SLICES, json.dumps(document, ensure_ascii=False).encode() + b"\n")
 
 
 def tidy_annotations(study: Path, volumes: Container[str]) -> None:

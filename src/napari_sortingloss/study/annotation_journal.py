@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sortingloss.errors import StudyError
-from napari_sortingloss.study.annotation_actions import Entry, Part
+from napari_sortingloss.study.annotation_actions import Entry, Part, parsed_line
 from napari_sortingloss.study.annotation_change import Change, decode
 from napari_sortingloss.study.annotation_files import LINES, PAYLOADS
 from napari_sortingloss.study.schema import now
@@ -123,7 +123,7 @@ class Journal:
         end, bad = 0, False
         for raw in data.splitlines(keepends=True):
             end += len(raw)
-            line = _parsed(raw)
+            line = parsed_line(raw)
             if line is None:
                 bad = True
             elif bad:
@@ -191,6 +191,15 @@ class Journal:
         return target
 
     # ------------------------------------------------------------------------------------------------- writing it
+    def number_from(self, number: int) -> None:
+        """Let the numbers of new actions be higher than this one, which an earlier journal gave."""
+        self._last_id = max(self._last_id, number)
+
+    @property
+    def lines_end(self) -> int:
+        """How long ``journal.jsonl`` is, bytes."""
+        return self._lines_end
+
     def next_id(self) -> int:
         """Return the number of the next action."""
         self._last_id += 1
@@ -351,16 +360,6 @@ class Journal:
                 f"'{self.folder / PAYLOADS}' is damaged",
                 "what is painted now is untouched; restore the folder from a backup for what was before",
             ) from error
-
-
-def _parsed(raw: bytes) -> dict[str, Any] | None:
-    if not raw.endswith(b"\n"):
-        return None
-    try:
-        line = json.loads(raw)
-    except ValueError:
-        return None
-    return line if isinstance(line, dict) and "kind" in line else None
 
 
 def _opened(path: Path) -> FileIO:

@@ -24,7 +24,6 @@ from napari_sortingloss.study.annotation_files import (
     annotation_path,
     create_labels,
     open_labels,
-    show_table,
     write_table,
 )
 from napari_sortingloss.study.annotation_journal import Journal
@@ -39,6 +38,9 @@ from napari_sortingloss.study.schema import Axis
 if TYPE_CHECKING:
     from napari_sortingloss.study.annotation_bulk import BulkAction
     from napari_sortingloss.study.folder import Study
+
+_TABLE_EVERY = 64 << 10
+"""Readers go through so many bytes of the journal at most before they know every status."""
 
 
 class AnnotationKeeper:
@@ -113,7 +115,7 @@ class AnnotationKeeper:
             self._journal.close()
             raise
         self._settled = max((entry.action.id for entry in self._journal.entries), default=0)
-        self._table_at = -1
+        self._table_changed, self._table_lines = bool(self._journal.entries), 0
         self.annotations: Annotations = _Open(self)
         self._saver = Saver(self._save, f"Cannot save the annotations of '{self.volume}'", on_saved)
         self._saver.saved = self._settled
@@ -172,7 +174,8 @@ class AnnotationKeeper:
         OutOfSpace, UserError
             If the disk is full or fails; nothing is given up, the next attempt follows by itself.
         """
-        self._saver.wait()
+        if self._open:
+            self._saver.wait()
 
     def close(self) -> None:
         """Save everything and let others paint; harmless when repeated.
@@ -214,12 +217,20 @@ class AnnotationKeeper:
 
     def _save(self) -> int:
         """See everything to the disk; called by the thread that saves."""
+        self._journal.write()  # what takes long, while others go on
         with self._lock:
-            settled, table = self._settled, dict(self._table)
-        self._journal.write()
-        if self._table_at != settled:
-            write_table(self.path, table, settled)
-            self._table_at = settled
+            self._journal.write()
+            settled, lines = self._settled, self._journal.lines_end
+            stale = self._table_changed or lines - self._table_lines > _TABLE_EVERY
+            table = dict(self._table) if stale else None
+            self._table_changed = False
+        if table is not None:
+            try:
+                write_table(self.path, table, settled, lines)
+            except BaseException:
+                self._table_changed = True
+                raise
+            self._table_lines = lines
         self._sync_labels()
         self._journal.sync()
         self._journal.synced = settled
@@ -236,15 +247,9 @@ class AnnotationKeeper:
     def _settle(self, entry: Entry) -> None:
         """An action is in the labels and in the journal: bring the rest up to it and have it saved."""
         change_table(self._table, entry.action.statuses, entry.action.time)
+        self._table_changed |= bool(entry.action.statuses)
         self._settled = entry.action.id
-        if entry.action.statuses:
-            self._show_table()
         self._saver.ask()
-
-    def _show_table(self) -> None:
-        """Let other readers see new statuses at once; the thread that saves makes them last."""
-        with suppress(OSError):  # the thread that saves reports what is wrong with the disk
-            show_table(self.path, self._table, self._settled)
 
     def _emit(self, action: Action) -> None:
         self.changed.emit(action if action.voxels else None)

@@ -46,11 +46,13 @@ def recover(journal: Journal, labels: Labels, shape: Shape, sync: Callable[[], N
         sync()  # before the journal says so
         journal.cancel(unfinished.id)
     try:
-        table, last = read_table(journal.folder, journal.volume, shape)
+        table, last, _ = read_table(journal.folder, journal.volume, shape)
     except StudyError:
         if not journal.entries:
             raise
         table, last = {}, 0  # the journal knows every status that there ever was
+    if journal.set_aside is not None:
+        journal.number_from(last)
     for entry in journal.entries:
         if entry.action.id > last:
             change_table(table, entry.action.statuses, entry.action.time)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 
 from napari_sortingloss.errors import UserError, readable_os_errors
 
+_log = logging.getLogger(__name__)
+
 _RETRY = 1.0
+_PAUSE = 0.3
+"""Seconds between two times, so that somebody who paints has the disk and the processor most of the time."""
 
 
 class Saver:
@@ -42,6 +47,9 @@ class Saver:
         self.saved_at: float | None = None
         self._asked = 0
         self._answered = 0
+        self._idle = False
+        self._hurry = threading.Event()
+        self._rest_until = 0.0
         self._closing = False
         self._state = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="annotation-saver", daemon=True)
@@ -51,7 +59,8 @@ class Saver:
         """Have everything saved that was done until now; returns at once."""
         with self._state:
             self._asked += 1
-            self._state.notify_all()
+            if self._idle:  # while it rests it need not be woken, which would take time from painting
+                self._state.notify_all()
 
     def wait(self) -> None:
         """Wait until everything is saved that was done until now.
@@ -65,6 +74,7 @@ class Saver:
             self._asked += 1
             target = self._asked
             self.problem = None
+            self._hurry.set()
             self._state.notify_all()
             while self._answered < target:
                 if self.problem is not None:
@@ -77,6 +87,7 @@ class Saver:
         """End the thread; what it is doing it does first."""
         with self._state:
             self._closing = True
+            self._hurry.set()
             self._state.notify_all()
         self._thread.join()
 
@@ -84,24 +95,32 @@ class Saver:
         while True:
             with self._state:
                 while not self._closing and self._asked == self._answered:
+                    self._idle = True
                     self._state.wait()
+                self._idle = False
+            self._hurry.wait(max(0.0, self._rest_until - time.monotonic()))
+            with self._state:
                 if self._closing:
                     return
                 target = self._asked
+                self._hurry.clear()
             try:
                 with readable_os_errors(self._what):
                     saved = self._save()
             except UserError as error:
                 with self._state:
                     self.problem = error
+                    self._rest_until = time.monotonic() + _RETRY
                     self._state.notify_all()
-                    if not self._closing:
-                        self._state.wait(_RETRY)
                 continue
             with self._state:
                 self.problem = None
                 self.saved, self.saved_at = saved, time.time()
+                self._rest_until = time.monotonic() + _PAUSE
                 self._answered = target
                 self._state.notify_all()
-            if self._on_saved is not None:
-                self._on_saved()
+            try:
+                if self._on_saved is not None:
+                    self._on_saved()
+            except Exception:
+                _log.exception("what wanted to know that annotations were saved failed; saving goes on")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sortingloss.errors import BadSetting, readable_os_errors
+from napari_sortingloss.study.annotation_actions import follow
 from napari_sortingloss.study.annotation_files import (
     LABELS,
     LINES,
@@ -19,6 +21,7 @@ from napari_sortingloss.study.annotation_files import (
     Status,
     Table,
     annotation_path,
+    damaged,
     key_of,
     open_labels,
     read_table,
@@ -85,7 +88,7 @@ class Annotations:
         self.record = study.volume(volume).record
         self.path = annotation_path(study, volume)
         self._map: tuple[int, Labels] | None = None
-        self._table: tuple[tuple[int, ...], Table] | None = None
+        self._table: tuple[str, Table] | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.volume!r})"
@@ -120,14 +123,30 @@ class Annotations:
     def _states(self) -> Table:
         """Return what is known of the slices that are not empty; not to be modified."""
         with readable_os_errors(f"Cannot read the annotations of '{self.volume}'"):
-            try:
-                status = (self.path / SLICES).stat()
-            except FileNotFoundError:
-                return {}
-            signature = (status.st_mtime_ns, status.st_size, status.st_ino)
+            signature = self._signature(SLICES, LINES)
             if self._table is None or self._table[0] != signature:
-                self._table = signature, read_table(self.path, self.volume, self.shape)[0]
+                table, action, at = read_table(self.path, self.volume, self.shape)
+                try:
+                    with (self.path / LINES).open("rb") as file:  # what was done since the table was written
+                        file.seek(at if file.seek(0, os.SEEK_END) >= at else 0)
+                        follow(table, file.read(), action)
+                except FileNotFoundError:
+                    pass
+                except (KeyError, TypeError, ValueError) as error:
+                    raise damaged(self.path, self.volume, f"'{LINES}' is malformed") from error
+                self._table = signature, table
         return self._table[1]
+
+    def _signature(self, *names: str) -> str:
+        parts = []
+        for name in names:
+            try:
+                status = (self.path / name).stat()
+            except FileNotFoundError:
+                parts.append("-")
+            else:
+                parts.append(f"{status.st_ino}.{status.st_size}.{status.st_mtime_ns}")
+        return "/".join(parts)
 
     def slices(self) -> tuple[AnnotatedSlice, ...]:
         """Return the slices that are not empty, across z, then y, then x, in the array's order.
@@ -210,15 +229,7 @@ class Annotations:
     @property
     def stamp(self) -> str:
         """Some text that is another one whenever anything was changed."""
-        parts = []
-        for name in (LINES, SLICES, LABELS):
-            try:
-                status = (self.path / name).stat()
-            except FileNotFoundError:
-                parts.append("-")
-            else:
-                parts.append(f"{status.st_ino}.{status.st_size}.{status.st_mtime_ns}")
-        return "/".join(parts)
+        return self._signature(LINES, SLICES, LABELS)
 
     def key(self, axis: str, index: int) -> Key:
         """Return the checked (axis, index) of a slice.
