@@ -94,6 +94,10 @@ class Background(QObject):
                 return
         self._start(task)
 
+    def pending(self, topic: str) -> bool:
+        """Whether a call of a topic is running or waiting."""
+        return topic in self._waiting or any(task.topic == topic for task in self._running)
+
     def drop(self, topic: str) -> None:
         """Forget what runs and waits under a topic; nothing of it will be delivered."""
         self._newest[topic] = next(self._generations)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,9 +59,9 @@ class Table:
 class ConfusionPlot(QWidget):
     """Draws one table: the labels of the rows, the cells, and the labels of the columns under them."""
 
-    def __init__(self, split: str) -> None:
+    def __init__(self, split: str, on: str = "") -> None:
         super().__init__()
-        self._split = split
+        self._split, self._on = split, on or f"{SPLITS[split]} volumes"
         self._table: Table | None = None
         self._what = ""
         self._colors: Colors | None = None
@@ -80,7 +81,7 @@ class ConfusionPlot(QWidget):
         if matrix is not None and table is not None:
             self._what = matrix.what
             right = f"{100 * table.accuracy:.0f} % of {int(table.counts.sum())} right"
-            self.setAccessibleName(f"True and said {matrix.what} on {SPLITS[self._split]} volumes")
+            self.setAccessibleName(f"True and said {matrix.what} on {self._on}")
             self.setAccessibleDescription(right)
         self._table = table
         self.setMinimumHeight(self.heightForWidth(self.width()))
@@ -188,15 +189,22 @@ class ConfusionPlot(QWidget):
 
 
 class ConfusionRow(QWidget):
-    """The tables of a run side by side, training and validation, under a line that says how to read them."""
+    """The tables of a run side by side, training and validation, under a line that says how to read them.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    titles : mapping of str to str
+        The splits to draw, and what stands over each.
+    """
+
+    def __init__(self, titles: Mapping[str, str] = SPLITS) -> None:
         super().__init__()
+        self._titles = dict(titles)
         self._title = QLabel()
         self._title.setProperty("muted", True)
         self._title.setWordWrap(True)
-        self.plots = {split: ConfusionPlot(split) for split in SPLITS}
-        self._names = {split: QLabel() for split in SPLITS}
+        self.plots = {split: ConfusionPlot(split) for split in self._titles}
+        self._names = {split: QLabel() for split in self._titles}
         row = QHBoxLayout()
         row.setSpacing(8)
         for split, plot in self.plots.items():
@@ -242,7 +250,7 @@ class ConfusionRow(QWidget):
             if table is not None and self._colors is not None:
                 colour = getattr(self._colors, split)
                 label.setText(
-                    f'{SPLITS[split]} <b style="color:{colour}">{100 * table.accuracy:.0f} % right</b>'
+                    f'{self._titles[split]} <b style="color:{colour}">{100 * table.accuracy:.0f} % right</b>'
                 )
 
 

@@ -20,6 +20,12 @@ EXPORTS = (
     "OME-TIFF (*.ome.tif);;TIFF (*.tif);;NIfTI, compressed (*.nii.gz);;NIfTI (*.nii);;OME-Zarr (*.ome.zarr)"
 )
 
+LABEL_EXPORTS = (
+    "NIfTI, compressed (*.nii.gz);;OME-TIFF (*.ome.tif);;TIFF (*.tif);;NRRD segmentation (*.seg.nrrd);;NRRD (*.nrrd);;"
+    "OME-Zarr (*.ome.zarr)"
+)
+MESH_EXPORTS = "PLY, with colours (*.ply);;STL (*.stl);;OBJ (*.obj)"
+
 
 def _beside(study: Study | None) -> str:
     return str(study.path.parent) if study is not None else ""
@@ -57,7 +63,17 @@ def choose_folder(parent: QWidget) -> Path | None:
 
 def choose_export(parent: QWidget, name: str) -> Path | None:
     """Ask for the file a volume is written to; a missing suffix is that of the chosen format."""
-    chosen, kind = QFileDialog.getSaveFileName(parent, f"Export {name}", f"{name}.ome.tif", EXPORTS)
+    return _choose_target(parent, name, EXPORTS)
+
+
+def choose_label_export(parent: QWidget, name: str, what: str) -> Path | None:
+    """Ask for the file that labels, or their surfaces (``"mesh"``), are written to."""
+    return _choose_target(parent, name, MESH_EXPORTS if what == "mesh" else LABEL_EXPORTS)
+
+
+def _choose_target(parent: QWidget, name: str, formats: str) -> Path | None:
+    first = formats[formats.index("*") + 1 : formats.index(")")]
+    chosen, kind = QFileDialog.getSaveFileName(parent, f"Export {name}", name + first, formats)
     if not chosen:
         return None
     path = Path(chosen)

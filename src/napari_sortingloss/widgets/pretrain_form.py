@@ -14,10 +14,10 @@ from napari_sortingloss.errors import UserError
 from napari_sortingloss.networks import ENCODERS
 from napari_sortingloss.pretext import TASKS, settings_for
 from napari_sortingloss.settings import Field
-from napari_sortingloss.widgets import words
 from napari_sortingloss.widgets.background import Background
 from napari_sortingloss.widgets.fields import AUTO, FieldEdit, calm_wheel, edit_for
 from napari_sortingloss.widgets.forms import Form
+from napari_sortingloss.widgets.needs import said_needs
 from napari_sortingloss.widgets.split import Split, SplitDialog, adapt, propose
 
 HERE, DETACHED = "here", "detached"
@@ -219,16 +219,9 @@ class PretrainForm(QWidget):
         return {**values, "volumes": self.split.train, "validate": self.split.validate}
 
     def _take_estimate(self, found: Any) -> None:
-        time = words.duration(found.seconds)
-        time = time if time.startswith("about") else f"about {time}"
-        guess = "" if found.measured else " (a guess)"
-        parts = (f"{words.size(found.memory_bytes)} of memory", f"{words.size(found.disk_bytes)} of disk")
-        parts = (*parts, f"{time} on {found.device}{guess}")
-        text = "needs " + ", ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)
-        self._say(f"⚠ {found.problem}" if found.problem else text, "")
-        self.needs.setToolTip(
-            "" if found.measured else "The time becomes sure once such a run has been timed on this computer."
-        )
+        text, tip = said_needs(found)
+        self._say(text, "")
+        self.needs.setToolTip(tip)
 
     def _no_estimate(self, error: BaseException) -> None:
         self._say(f"⚠ {error}", str(error))

@@ -216,19 +216,22 @@ class RunTable(QTreeWidget):
 
     def apply_theme(self, colors: Colors) -> None:
         """Restyle."""
-        icons = "dark" if colors.dark else "light"
-        self.setStyleSheet(
-            f"""
-            QTreeView {{ background-color: {colors.background}; alternate-background-color: {colors.raised};
-                border: 1px solid {colors.field}; }}
-            QTreeView:focus {{ border: 1px solid {colors.train}; }}
-            QTreeView::item {{ padding: 2px 0px; border: none; }}
-            QTreeView::item:selected {{ background-color: {colors.field}; color: {colors.text}; }}
-            QTreeView::indicator {{ width: 12px; height: 12px; border: 1px solid {colors.muted};
-                border-radius: 2px; background-color: {colors.background}; }}
-            QTreeView::indicator:checked {{ image: url("theme_{icons}:/check.svg"); }}
-            """
-        )
+        self.setStyleSheet(table_style(colors))
+
+
+def table_style(colors: Colors) -> str:
+    """Return the style of a table whose rows can be ticked."""
+    icons = "dark" if colors.dark else "light"
+    return f"""
+        QTreeView {{ background-color: {colors.background}; alternate-background-color: {colors.raised};
+            border: 1px solid {colors.field}; }}
+        QTreeView:focus {{ border: 1px solid {colors.train}; }}
+        QTreeView::item {{ padding: 2px 0px; border: none; }}
+        QTreeView::item:selected {{ background-color: {colors.field}; color: {colors.text}; }}
+        QTreeView::indicator {{ width: 12px; height: 12px; border: 1px solid {colors.muted};
+            border-radius: 2px; background-color: {colors.background}; }}
+        QTreeView::indicator:checked {{ image: url("theme_{icons}:/check.svg"); }}
+        """
 
 
 def given(settings: Mapping[str, Any]) -> str:

@@ -231,13 +231,16 @@ class RunView(QWidget):
     def _draw_others(self, _: RunHistory) -> None:
         self._draw()
 
-    def _draw(self) -> None:
-        others = [
+    def compared(self) -> list[Compared]:
+        """Return what is drawn behind the curves of the run in view: the runs that are ticked."""
+        return [
             Compared(run_id, self.table.colour_of(run_id), self._others[run_id].history)
             for run_id in self.table.ticked()
             if run_id in self._others
         ]
-        self.curves.set_history(self.watcher.history, others)
+
+    def _draw(self) -> None:
+        self.curves.set_history(self.watcher.history, self.compared())
 
     def _drop(self, run_id: str) -> None:
         watcher = self._others.pop(run_id)

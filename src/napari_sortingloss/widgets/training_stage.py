@@ -138,11 +138,17 @@ class TrainingStage(Stage):
             return had
         return max(had, int(self.form.settings().steps))
 
+    def hidden_kinds(self) -> tuple[str, ...]:
+        """Return the kinds of jobs whose progress the stage itself shows now.
+
+        A run that loads its libraries, or trains in a study that is no longer open, is a job like any other.
+        """
+        return (self.runs.kind,) if self.panel.active is not None else ()
+
     def update_buttons(self) -> None:
         """Let each button say what it does now, or why it cannot, and the lines above them what is going on."""
         busy, active, shown = self.runs.busy, self.panel.active, self.panel.run
-        # A run that loads its libraries, or trains in a study that is no longer open, is a job like any other.
-        self.strip.hide_kinds(self.own_jobs if active is not None else ())
+        self.strip.hide_kinds(self.hidden_kinds())
         if self.runs.starting_process:
             self.panel.status.wait("starting a process of its own…")
         stopping = busy and self.runs.asked == "stop"

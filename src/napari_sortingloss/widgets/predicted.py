@@ -1,0 +1,146 @@
+"""What has been predicted in a study, finished or growing, read anew only where it changed; not for the GUI thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_sortingloss.errors import StudyError, UserError, readable_os_errors
+
+if TYPE_CHECKING:
+    from napari_sortingloss.study import Study
+    from napari_sortingloss.study.predictions import Prediction
+
+
+@dataclass(frozen=True)
+class PredictedLook:
+    """What a run predicted for a volume, as it was on disk.
+
+    Attributes
+    ----------
+    volume, run : str
+    stamp : tuple
+        Another one whenever it was written anew, or grew.
+    value : Prediction or None
+        None where it cannot be read.
+    share : float
+        How much of it is there, 0 to 1.
+    problem : UserError or None
+        Why it cannot be read.
+    """
+
+    volume: str
+    run: str
+    stamp: tuple[object, ...]
+    value: Prediction | None = None
+    share: float = 1.0
+    problem: UserError | None = None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PredictedLook):
+            return NotImplemented
+        return (self.volume, self.run, self.stamp) == (other.volume, other.run, other.stamp)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole volume is there."""
+        return self.value is not None and self.value.complete
+
+
+Predicted = Mapping[str, Mapping[str, PredictedLook]]
+"""Volume to run to what was seen, the newest first; volumes without any are left out."""
+
+_seen: dict[Path, PredictedLook] = {}
+
+
+def look_at_predictions(study: Study, names: Iterable[str]) -> Predicted:
+    """Return what has been predicted of each volume."""
+    from napari_sortingloss.study.predictions import predicted_runs, prediction_path
+
+    found: dict[str, dict[str, PredictedLook]] = {}
+    for name in names:
+        looks = {run: _finished(study, name, run) for run in predicted_runs(study, name)}
+        for run in _growing_runs(prediction_path(study, name, "-").parent):
+            look = _growing(study, name, run)
+            if look is not None:
+                looks[run] = look  # a prediction that is being made anew counts, until it is replaced
+        if looks:
+            order = sorted(looks.values(), key=lambda look: (_created(look), look.run), reverse=True)
+            found[name] = {look.run: look for look in order}
+    return found
+
+
+def _created(look: PredictedLook) -> str:
+    return look.value.created if look.value is not None else ""
+
+
+def _growing_runs(folder: Path) -> list[str]:
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except OSError:
+        return []
+    return [name[1 : -len(".part")] for name in names if name.startswith(".") and name.endswith(".part")]
+
+
+def _finished(study: Study, volume: str, run: str) -> PredictedLook:
+    from napari_sortingloss.study.predictions import find_prediction, prediction_path
+
+    path = prediction_path(study, volume, run)
+    stamp = _stamp(path / "zarr.json")
+    kept = _seen.get(path)
+    if kept is not None and kept.stamp == stamp:
+        return kept
+    try:
+        look = PredictedLook(volume, run, stamp, find_prediction(study, volume, run))
+    except UserError as error:
+        look = PredictedLook(volume, run, stamp, problem=error)
+    _seen[path] = look
+    return look
+
+
+def _growing(study: Study, volume: str, run: str) -> PredictedLook | None:
+    from napari_sortingloss.study.predictions import growing_prediction
+
+    try:
+        found = growing_prediction(study, volume, run)
+    except UserError:  # the volume is gone this moment
+        return None
+    if found is None:
+        return None
+    done = tuple(found.done)
+    size = found.shape["zyx".index(found.axis)]
+    share = sum(stop - start for start, stop in done) / max(size, 1)
+    return PredictedLook(volume, run, ("growing", found.created, done), found, share)
+
+
+def _stamp(path: Path) -> tuple[object, ...]:
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def remove_growing(study: Study, volume: str, run: str) -> None:
+    """Remove a prediction that was begun and never finished.
+
+    Raises
+    ------
+    StudyError
+        If a program is at it.
+    UserError
+        If it cannot be removed.
+    """
+    from napari_sortingloss.study.parts import is_alive, remove_folder
+    from napari_sortingloss.study.prediction_record import part_path
+
+    what = f"Cannot remove the prediction of '{volume}'"
+    part = part_path(study, volume, run)
+    if is_alive(part):
+        raise StudyError(what, "it is being made", "stop that first")
+    with readable_os_errors(what):
+        remove_folder(part)

@@ -1,0 +1,182 @@
+"""What runs predicted of the volume in view: tick one to see it, choose one to correct it, or delete it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from psygnal import Signal
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QContextMenuEvent
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTreeWidget, QTreeWidgetItem
+
+from napari_sortingloss.widgets.predicted import PredictedLook
+from napari_sortingloss.widgets.run_table import table_style
+from napari_sortingloss.widgets.theme import Colors
+
+ROWS = 3
+"""More predictions than these scroll."""
+
+_RUN = Qt.ItemDataRole.UserRole
+
+
+class PredictionTable(QTreeWidget):
+    """One row a prediction of the volume in view, the newest first.
+
+    Attributes
+    ----------
+    chosen : psygnal.Signal
+        ``chosen(run)``: the person selected a prediction.
+    ticked_changed : psygnal.Signal
+        ``ticked_changed(run, on)``: the person wants to see it, or no more.
+    uncertainty_requested, export_requested, delete_requested, again_requested : psygnal.Signal
+        From the context menu, with the run; the last goes on where a prediction was interrupted.
+    """
+
+    chosen = Signal(str)
+    ticked_changed = Signal(str, bool)
+    uncertainty_requested = Signal(str)
+    export_requested = Signal(str)
+    delete_requested = Signal(str)
+    again_requested = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setHeaderLabels(["predictions (tick to see)", "step", "axes", "state"])
+        self.setRootIsDecorated(False)
+        self.setAlternatingRowColors(True)
+        self.setUniformRowHeights(True)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        header = self.header()
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for column in (1, 2, 3):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        self.setAccessibleName("Predictions of the volume in view")
+        self._looks: dict[str, PredictedLook] = {}
+        self._busy = ""
+        self._quiet = False
+        self.currentItemChanged.connect(self._on_current)
+        self.itemChanged.connect(self._on_item)
+
+    def set_predictions(
+        self, looks: Sequence[PredictedLook], ticked: Collection[str], busy: str = ""
+    ) -> None:
+        """Show these predictions.
+
+        Parameters
+        ----------
+        looks : sequence of PredictedLook
+            Of one volume, the newest first.
+        ticked : collection of str
+            The runs of those that are in the viewer.
+        busy : str
+            The run whose prediction is being made now.
+        """
+        current = self.current()
+        self._looks, self._busy = {look.run: look for look in looks}, busy
+        self._quiet = True
+        try:
+            if [look.run for look in looks] != self._runs():
+                self.clear()
+                self.addTopLevelItems([QTreeWidgetItem() for _ in looks])
+            for row, look in enumerate(looks):
+                self._fill(self.topLevelItem(row), look, look.run in ticked)
+            wanted = current if current in self._looks else next(iter(self._looks), "")
+            if wanted:
+                self.setCurrentItem(self.topLevelItem(self._runs().index(wanted)))
+        finally:
+            self._quiet = False
+        rows = min(max(len(looks), 1), ROWS)
+        self.setFixedHeight(self.header().sizeHint().height() + rows * (self.sizeHintForRow(0) or 22) + 4)
+
+    def current(self) -> str:
+        """Return the run of the selected prediction, or an empty string."""
+        item = self.currentItem()
+        return str(item.data(0, _RUN)) if item is not None else ""
+
+    def look(self, run: str) -> PredictedLook | None:
+        """Return what is known of the prediction of a run."""
+        return self._looks.get(run)
+
+    def tick(self, run: str, on: bool = True) -> None:
+        """Tick a prediction, or take the tick away, as a person does."""
+        item = self.topLevelItem(self._runs().index(run))
+        item.setCheckState(0, Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
+
+    def choose(self, run: str) -> None:
+        """Select a prediction, as a person does."""
+        if run in self._looks:
+            self.setCurrentItem(self.topLevelItem(self._runs().index(run)))
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:  # noqa: N802
+        """Offer what can be done with the prediction under the mouse, or the selected one when a key asked for it."""
+        by_key = event.reason() == QContextMenuEvent.Reason.Keyboard
+        item = self.currentItem() if by_key else self.itemAt(event.pos())
+        if item is not None:
+            where = self.visualItemRect(item).bottomLeft() if by_key else event.pos()
+            menu = self.menu_for(str(item.data(0, _RUN)))
+            menu.exec(self.viewport().mapToGlobal(where))
+            menu.deleteLater()
+
+    def menu_for(self, run: str) -> QMenu:
+        """Return the context menu of a prediction."""
+        look = self._looks[run]
+        busy = "It is being made" if run == self._busy else ""
+        unfinished = "" if look.complete else "It is not finished"
+        unsure = "" if look.value is not None and look.value.has_uncertainty else "It was made without"
+        menu = QMenu(self)
+        menu.setToolTipsVisible(True)
+        for text, signal, why_not in (
+            ("Where it is &unsure", self.uncertainty_requested, unsure),
+            ("&Go on predicting", self.again_requested, busy or ("" if unfinished else "It is finished")),
+            ("&Export its labels…", self.export_requested, unfinished),
+            ("&Delete…", self.delete_requested, busy),
+        ):
+            action = menu.addAction(text)
+            action.setEnabled(not why_not)
+            action.setToolTip(why_not)
+            action.triggered.connect(lambda *_, signal=signal: signal.emit(run))
+        return menu
+
+    def apply_theme(self, colors: Colors) -> None:
+        """Restyle."""
+        self.setStyleSheet(table_style(colors))
+
+    def _fill(self, item: QTreeWidgetItem, look: PredictedLook, ticked: bool) -> None:
+        value = look.value
+        if value is None:
+            state = "⚠ damaged"
+        elif look.run == self._busy:
+            state = f"▶ {100 * look.share:.0f} %"
+        elif not look.complete:
+            state = f"⚠ {100 * look.share:.0f} %"
+        else:
+            state = "✓"
+        axes = "" if value is None else " + ".join(value.axes)
+        texts = (look.run, f"{value.step:,}" if value is not None else "", axes.replace(" ", ""), state)
+        about = [look.run]
+        if value is not None:
+            about += [f"weights of step {value.step:,}", f"predicted along {axes}"]
+            about.append(f"made {value.created[:16].replace('T', ' ')}")
+            about += [] if look.complete else ["unfinished: Predict goes on where it stopped"]
+        elif look.problem is not None:
+            about.append(str(look.problem))
+        for column, text in enumerate(texts):
+            item.setText(column, text)
+            item.setToolTip(column, "\n".join(about))
+        item.setData(0, _RUN, look.run)
+        item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
+        item.setCheckState(0, Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
+
+    def _runs(self) -> list[str]:
+        return [str(self.topLevelItem(i).data(0, _RUN)) for i in range(self.topLevelItemCount())]
+
+    def _on_current(self, *_: object) -> None:
+        if not self._quiet and self.current():
+            self.chosen.emit(self.current())
+
+    def _on_item(self, item: QTreeWidgetItem, *_: object) -> None:
+        if not self._quiet:
+            self.ticked_changed.emit(str(item.data(0, _RUN)), item.checkState(0) == Qt.CheckState.Checked)

@@ -1,0 +1,419 @@
+"""The upper part of the Segment stage: what to begin with, which network, on which slices, and what that will need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from psygnal import Signal
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_sortingloss.errors import UserError
+from napari_sortingloss.networks import ENCODERS, SEGMENTERS
+from napari_sortingloss.pretext import TASKS
+from napari_sortingloss.segment.settings import SCRATCH, FinetuneSettings
+from napari_sortingloss.widgets import words
+from napari_sortingloss.widgets.annotated import Annotated
+from napari_sortingloss.widgets.background import Background
+from napari_sortingloss.widgets.fields import AUTO, FieldEdit, calm_wheel, edit_for
+from napari_sortingloss.widgets.forms import Form
+from napari_sortingloss.widgets.needs import said_needs
+from napari_sortingloss.widgets.run_table import figures
+from napari_sortingloss.widgets.session import RunInfo
+from napari_sortingloss.widgets.split import Split, SplitDialog, adapt
+
+HERE, DETACHED = "here", "detached"
+KIND = "finetune"
+
+BY_THE_MACHINE = ("threads", "workers")
+"""Settings whose 0 leaves the choice to the program."""
+
+OWN = ("init", "encoder", "network", "steps", "volumes", "validate")
+"""Settings that are not folded under *More*."""
+
+TITLES = {
+    "encoder": {info.name: info.title for info in ENCODERS},
+    "network": {info.name: info.title for info in SEGMENTERS},
+}
+
+
+class SegmentForm(QWidget):
+    """Start from, network, steps, annotated slices, where to run; the rest under *More*.
+
+    Parameters
+    ----------
+    background : Background
+        Runs the estimate.
+
+    Attributes
+    ----------
+    changed : psygnal.Signal
+        Anything was changed.
+    problem : str
+        Why no run can be started with what is chosen; empty if it can.
+    """
+
+    changed = Signal()
+
+    def __init__(self, background: Background) -> None:
+        super().__init__()
+        self._background = background
+        self._study: Any = None
+        self._infos: dict[str, RunInfo] = {}
+        self._annotated: Annotated = {}
+        self._split: Split | None = None  # None: all annotated volumes, some of their slices held back
+        self._chosen = False  # a person chose what to start from
+        self._quiet = False
+        self.problem = ""
+        self.init = QComboBox()
+        self.init.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.init.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.init.addItem("scratch (nothing learnt yet)", SCRATCH)
+        calm_wheel(self.init)
+        self.init.currentIndexChanged.connect(lambda *_: self._on_init())
+        self.init.activated.connect(lambda *_: self._on_chosen())
+        fields = {field.name: field for field in FinetuneSettings.fields()}
+        self.edits: dict[str, FieldEdit] = {}
+        for name in ("encoder", "network", "steps"):
+            edit = self.edits[name] = edit_for(fields[name])
+            edit.set_value(fields[name].default)
+            if isinstance(edit.widget, QComboBox):
+                for i in range(edit.widget.count()):
+                    known = str(edit.widget.itemData(i))
+                    edit.widget.setItemText(i, TITLES[name].get(known, known))
+            edit.changed.connect(self._tell)
+        self._tips = {name: f"<p>{fields[name].tooltip}</p>" for name in self.edits}
+        self.slices = QLabel()
+        self.slices.setWordWrap(True)
+        self.slices.setMinimumWidth(40)
+        self.edit_button = QPushButton("&Edit…")
+        self.edit_button.setProperty("small", True)
+        self.edit_button.setToolTip("Choose the volumes whose slices to train on, and those to measure on")
+        self.edit_button.clicked.connect(lambda *_: self.edit_split())
+        self.where = QComboBox()
+        self.where.addItem("inside napari", HERE)
+        self.where.addItem("own process, outlives napari", DETACHED)
+        self.where.setToolTip(
+            "<p>A run inside napari leaves one processor core to the viewer and ends with napari (it can go on later). "
+            "A process of its own takes all cores and goes on when napari is closed.</p>"
+        )
+        calm_wheel(self.where)
+        self.where.currentIndexChanged.connect(lambda *_: self._tell())
+        self.needs = QLabel()
+        self.needs.setWordWrap(True)
+        self.needs.setProperty("muted", True)
+        self.more = Form(FinetuneSettings, exclude=OWN)
+        for name in BY_THE_MACHINE:
+            self.more.edits[name].widget.setSpecialValueText(AUTO)  # type: ignore[attr-defined]
+        self.more.changed.connect(self._tell)
+        self._lay_out()
+        self._on_init()
+
+    def _lay_out(self) -> None:
+        grid = QGridLayout()
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(8)
+        grid.setVerticalSpacing(4)
+        grid.setColumnStretch(1, 3)
+        grid.setColumnStretch(3, 2)
+        self._cell(grid, 0, 0, "Start from", self.init, 3)
+        self._cell(grid, 1, 0, "Network", self.edits["network"].widget)
+        self._cell(grid, 1, 2, "Steps", self.edits["steps"].widget)
+        self._cell(grid, 2, 0, "Encoder", self.edits["encoder"].widget)
+        self._cell(grid, 2, 2, "Run", self.where)
+        self.where.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        row = QHBoxLayout()
+        row.addWidget(self.slices, 1)
+        row.addWidget(self.edit_button, 0, Qt.AlignmentFlag.AlignTop)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addLayout(grid)
+        layout.addLayout(row)
+        layout.addWidget(self.more)
+        layout.addWidget(self.needs)
+
+    # ------------------------------------------------------------------------------------------------ value in, value out
+    @property
+    def init_id(self) -> str:
+        """What the next run begins with: a run's id, or ``"scratch"``."""
+        return str(self.init.currentData())
+
+    @property
+    def trains_on(self) -> bool:
+        """Whether the next run begins with an earlier fine-tuning run."""
+        info = self._infos.get(self.init_id)
+        return info is not None and info.kind == KIND
+
+    @property
+    def detached(self) -> bool:
+        """Whether to run in a process of its own."""
+        return bool(self.where.currentData() == DETACHED)
+
+    def settings(self) -> FinetuneSettings:
+        """Return the settings of a run.
+
+        Raises
+        ------
+        BadSetting
+            If a value does not fit.
+        """
+        found: FinetuneSettings = self.more.value(**self._given())
+        return found
+
+    def error(self) -> UserError | None:
+        """Return what is wrong with the settings, or None."""
+        return self.more.error(**self._given())
+
+    def _given(self) -> dict[str, Any]:
+        split = self._split or Split()
+        values = {name: edit.value() for name, edit in self.edits.items()}
+        return {**values, "init": self.init_id, "volumes": split.train, "validate": split.validate}
+
+    def set_value(self, **values: Any) -> None:
+        """Set single settings by name."""
+        for name, value in values.items():
+            (self.edits.get(name) or self.more.edits[name]).set_value(value)
+
+    def show_settings(self, values: Mapping[str, Any]) -> None:
+        """Show the settings of an earlier run, so that the next one can begin with them.
+
+        Raises
+        ------
+        BadSetting
+            If this version cannot use them.
+        """
+        settings = FinetuneSettings.from_json(values)
+        self._quiet = True
+        try:
+            self.choose_init(settings.init)
+            for name, edit in self.edits.items():
+                edit.set_value(getattr(settings, name))
+            settled = {f.name: f.default for f in FinetuneSettings.fields() if f.about.hidden}
+            self.more.set_value(settings.replace(**settled))  # what that run settled is settled anew
+        finally:
+            self._quiet = False
+        known = tuple(self._annotated)
+        train = tuple(name for name in known if name in settings.volumes)
+        validate = tuple(name for name in known if name in settings.validate)
+        self._split = Split(train, validate) if train or validate else None
+        self._on_init()
+
+    def choose_init(self, run: str) -> None:
+        """Choose what to start from, if it is there."""
+        index = self.init.findData(run)
+        if index >= 0:
+            self._chosen = True
+            self.init.setCurrentIndex(index)
+
+    # ------------------------------------------------------------------------------------------- following the study
+    def set_study(self, study: Any) -> None:
+        """Begin anew, for another study."""
+        self._study, self._split, self._chosen = study, None, False
+        self.set_runs(())
+        self.set_annotated({})
+
+    def set_runs(self, infos: Sequence[RunInfo]) -> None:
+        """Take the runs there are, the newest first; what a person chose stays, otherwise the newest encoder is proposed."""
+        usable = [info for info in infos if can_begin_with(info)]
+        usable.sort(key=lambda info: info.kind != KIND)  # those of fine-tuning first: a person trains on
+        self._infos = {info.id: info for info in usable}
+        ids = [*self._infos, SCRATCH]
+        before = self.init_id
+        if ids != [self.init.itemData(i) for i in range(self.init.count())]:
+            self._quiet = True
+            try:
+                self.init.clear()
+                for run in ids:
+                    self.init.addItem("", run)
+                self.init.setCurrentIndex(ids.index(self._proposed(before, ids)))
+            finally:
+                self._quiet = False
+        for i, run in enumerate(ids):
+            self.init.setItemText(i, self._title(run))
+            self.init.setItemData(i, self._about(run), Qt.ItemDataRole.ToolTipRole)
+        if self.init_id != before:
+            self._on_init()
+        else:
+            self._fit()
+
+    def _proposed(self, before: str, ids: Sequence[str]) -> str:
+        if self._chosen and before in ids:
+            return before
+        self._chosen = False
+        encoders = [info.id for info in self._infos.values() if info.kind != KIND]
+        return encoders[0] if encoders else SCRATCH
+
+    def set_annotated(self, annotated: Annotated) -> None:
+        """Take what is annotated now."""
+        known = tuple(self._annotated)
+        self._annotated = annotated
+        if self._split is not None:
+            self._split = adapt(self._split, tuple(annotated), known)
+        self._say_slices()
+        self._tell()
+
+    def edit_split(self) -> None:
+        """Ask for the volumes."""
+        names = tuple(self._annotated)
+        dialog = SplitDialog(names, self._split or Split(names), self)
+        if dialog.exec():
+            self.set_split(dialog.split())
+        dialog.deleteLater()
+
+    def set_split(self, split: Split) -> None:
+        """Choose on which annotated volumes to train and on which to measure."""
+        self._split = None if split == Split(tuple(self._annotated)) else split
+        self._say_slices()
+        self._tell()
+
+    def estimate(self) -> None:
+        """Work out in the background what a run would need, and say it."""
+        error = self.error()
+        study, names = self._study, tuple(self._annotated)
+        if error is not None or study is None or not names:
+            self._background.drop("estimate")
+            self._say(f"⚠ {error}" if error is not None else "", str(error or ""))
+            return
+        settings, detached = self.settings(), self.detached
+        if self.problem:
+            self._say("", "")
+
+        def work() -> Any:
+            from napari_sortingloss.training.devices import estimate
+            from napari_sortingloss.widgets.training_actions import leave_a_core
+
+            wanted: Any = settings if detached else leave_a_core(settings)
+            return estimate(wanted, [study.volume(name) for name in names])
+
+        self._background.run(work, self._take_estimate, self._no_estimate, topic="estimate")
+
+    def _take_estimate(self, found: Any) -> None:
+        text, tip = said_needs(found)
+        self._say(text, "")
+        self.needs.setToolTip(tip)
+
+    def _no_estimate(self, error: BaseException) -> None:
+        self._say(f"⚠ {error}", str(error))
+
+    def _say(self, text: str, problem: str) -> None:
+        changed = problem != self.problem
+        self.problem = problem
+        self.needs.setText(text)
+        self.needs.setToolTip("")
+        self.needs.setVisible(bool(text))
+        if changed:
+            self.changed.emit()
+
+    # ------------------------------------------------------------------------------------------------------ showing it
+    @property
+    def said_slices(self) -> str:
+        """On what is trained, e.g. ``"5 complete, 2 partial slices in 3 volumes · 1 held back"``."""
+        used = self._split or Split(tuple(self._annotated))
+        looks = {name: look for name, look in self._annotated.items() if used.of(name) != "leave out"}
+        if not looks:
+            return "no annotated slices yet"
+        complete = sum(look.count("complete") for look in looks.values())
+        partial = sum(look.count("partial") for look in looks.values())
+        parts = [f"{n} {what}" for n, what in ((complete, "complete"), (partial, "partial")) if n]
+        noun = "slice" if complete + partial == 1 else "slices"
+        text = f"{', '.join(parts) or 'no'} {noun} in {words.count(len(looks), 'volume')}"
+        if used.validate:
+            kept = sum(len(look.slices) for name, look in looks.items() if name in used.validate)
+            return f"{text} · {kept} to measure on, in {words.count(len(used.validate), 'volume')}"
+        kept = self._held_back(complete + partial)
+        return f"{text} · {kept} held back" if kept else f"{text} · none held back: no scores"
+
+    def _held_back(self, slices: int) -> int:
+        """Return how many slices a run will hold back, as far as can be told without reading what is painted."""
+        from napari_sortingloss.segment.plan import FEWEST
+
+        share = float(self.more.edits["held_back"].value())
+        return max(1, round(share * slices)) if share and slices >= FEWEST else 0
+
+    def _say_slices(self) -> None:
+        self.slices.setText(self.said_slices)
+        tips = [
+            f"{name}: {look.count('complete')} complete, {look.count('partial')} partial"
+            for name, look in self._annotated.items()
+        ]
+        tips.append("Held back: not trained on, to measure how good the network is. Share: see More.")
+        self.slices.setToolTip("\n".join(tips))
+        self.edit_button.setVisible(len(self._annotated) > 1)
+
+    def _title(self, run: str) -> str:
+        info = self._infos.get(run)
+        if info is None:
+            return "scratch (nothing learnt yet)"
+        going_on = " ▶" if info.state in ("running", "paused") else ""
+        if info.kind == KIND:
+            return f"{run}{going_on} · train on"
+        return f"{run}{going_on}"
+
+    def _about(self, run: str) -> str:
+        info = self._infos.get(run)
+        if info is None:
+            return "Fresh weights: to compare with, or where no run suits"
+        if info.kind == KIND:
+            what = "the whole network of that run, trained on"
+        else:
+            what = f"the encoder of {TASKS[info.task].title if info.task in TASKS else info.task}"
+        return "\n".join((what, *figures(info.summary)[:1]))
+
+    def _on_chosen(self) -> None:
+        self._chosen = True
+
+    def _on_init(self) -> None:
+        if self._quiet:
+            return
+        self._fit()
+        self._tell()
+
+    def _fit(self) -> None:
+        """A run brings its encoder along, and one of fine-tuning its network too."""
+        info = self._infos.get(self.init_id)
+        self.init.setToolTip(f"<p>{self._about(self.init_id)}</p>")
+        for name, brought in (("encoder", info is not None), ("network", self.trains_on)):
+            edit = self.edits[name]
+            edit.widget.setEnabled(not brought)
+            edit.widget.setToolTip(f"It comes with {self.init_id}" if brought else self._tips[name])
+            value = info.settings.get(name) if brought and info is not None else None
+            if value is not None and edit.value() != value:
+                try:
+                    edit.set_value(value)
+                except UserError:  # a newer program's encoder: the job says so
+                    continue
+
+    def _tell(self) -> None:
+        if not self._quiet:
+            self._say_slices()
+            self.estimate()
+            self.changed.emit()
+
+    def _cell(
+        self, grid: QGridLayout, row: int, column: int, text: str, widget: QWidget, span: int = 1
+    ) -> None:
+        label = QLabel(text)
+        label.setBuddy(widget)
+        name = text.lower()
+        if name in self._tips:
+            label.setToolTip(self._tips[name])
+            widget.setToolTip(self._tips[name])
+        widget.setAccessibleName(text)
+        grid.addWidget(label, row, column)
+        grid.addWidget(widget, row, column + 1, 1, span)
+
+
+def can_begin_with(info: RunInfo) -> bool:
+    """Return whether a run has weights that fine-tuning can begin with."""
+    return info.kind in ("pretrain", KIND) and bool(info.summary.get("step"))

@@ -1,0 +1,328 @@
+"""What the Segment stage does with a run that is trained: predicts, evaluates, compares, exports; all as jobs."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QMenu, QMessageBox
+
+from napari_sortingloss.events import Event, Progress
+from napari_sortingloss.widgets import dialogs, words
+from napari_sortingloss.widgets import training_actions as actions
+from napari_sortingloss.widgets.compare_runs import compare
+from napari_sortingloss.widgets.gentle_import import import_gently
+from napari_sortingloss.widgets.jobs import Job, MakeJob
+from napari_sortingloss.widgets.predicted import remove_growing
+from napari_sortingloss.widgets.segment_layers import DIFFERENCE
+
+if TYPE_CHECKING:
+    from napari_sortingloss.segment.evaluate import EvaluateSettings
+    from napari_sortingloss.segment.predict import PredictSettings
+    from napari_sortingloss.study import Study
+    from napari_sortingloss.widgets.segment import SegmentWidget
+
+PREDICT, EVALUATE, COMPARE, EXPORT = "predict", "evaluate", "compare", "export"
+
+GROW_SECONDS = 0.7
+"""The growing labels in the viewer are brought up to date that often at most."""
+
+
+def predict_job(study: Study, settings: PredictSettings) -> MakeJob:
+    """Return what makes the job that predicts volumes; it leaves one core to the viewer."""
+
+    def make() -> Iterator[Event]:
+        import_gently("napari_sortingloss.segment.predictor")
+        from napari_sortingloss.segment.predict import predict
+
+        wanted: Any = actions.leave_a_core(settings)
+        return predict(study, wanted)
+
+    return make
+
+
+def evaluate_job(study: Study, settings: EvaluateSettings) -> MakeJob:
+    """Return what makes the job that scores predictions against references."""
+
+    def make() -> Iterator[Event]:
+        from napari_sortingloss.segment.evaluate import evaluate
+
+        return evaluate(study, settings)
+
+    return make
+
+
+def compare_job(study: Study, volume: str, first: str, second: str) -> MakeJob:
+    """Return what makes the job that compares two predictions."""
+    return lambda: compare(study, volume, first, second)
+
+
+class PredictActions:
+    """The verbs of the buttons below the run.
+
+    Parameters
+    ----------
+    stage : SegmentWidget
+        Held weakly; it owns this object.
+
+    Attributes
+    ----------
+    run : str
+        The run that predicts just now.
+    at_work : str
+        The volume it is at.
+    """
+
+    def __init__(self, stage: SegmentWidget) -> None:
+        self._weak = weakref.ref(stage)
+        self.run = ""
+        self.at_work = ""
+        self._study: Study | None = None
+        self._grown = 0.0
+
+    @property
+    def _stage(self) -> SegmentWidget:
+        stage = self._weak()
+        assert stage is not None
+        return stage
+
+    @property
+    def job(self) -> Job | None:
+        """The job that predicts, at work or waiting."""
+        return self._stage.session.jobs.find(PREDICT)
+
+    @property
+    def busy_run(self) -> str:
+        """The run whose prediction of the volume in view is being made; empty when none is."""
+        stage = self._stage
+        if self.job is None or self._study is not stage.session.study:
+            return ""
+        return self.run if self.at_work == stage.session.current_volume else ""
+
+    # -------------------------------------------------------------------------------------------------- predicting
+    def predict_or_stop(self) -> None:
+        """The Predict button."""
+        job = self.job
+        if job is not None:
+            job.cancel()
+        else:
+            self.predict()
+
+    def predict(self, run: str = "") -> None:
+        """Predict the chosen volumes with a run, the one in view unless another is named."""
+        stage, study = self._stage, self._stage.session.study
+        run = run or stage.weights_of
+        names = stage.choice.volumes()
+        if study is None or not run or not names:
+            return
+        from napari_sortingloss.segment.predict import PredictSettings
+
+        settings = PredictSettings(
+            run=run,
+            volumes=names,
+            axes=stage.choice.axes,
+            uncertainty=stage.choice.uncertainty,
+            first=self._first(names),
+        )
+        stage.bar.clear()
+        self._study, self.run, self.at_work, self._grown = study, run, "", 0.0
+        title = f"Predicting {names[0] if len(names) == 1 else words.count(len(names), 'volume')}"
+        job = stage.session.jobs.submit(title, predict_job(study, settings), PREDICT)
+        stage.follow(job.signals.event, self._on_event)
+        stage.follow(job.signals.failed, stage.bar.show_error)
+        stage.follow(job.signals.cancelled, self._on_cancelled)
+        stage.follow(job.signals.finished, self._on_predicted)
+        stage.follow(job.signals.ended, self._on_ended)
+        stage.update_buttons()
+
+    def _first(self, names: tuple[str, ...]) -> int | None:
+        """Return the slice in view, around which the result begins to grow, if slices are predicted across that axis."""
+        stage, at = self._stage, self._stage.slice_in_view()
+        if at is None or names != (at.volume,):
+            return None
+        axis = (stage.choice.axes or stage.session.volumes[at.volume].axis)[0]
+        return at.index if at.axis == axis else None
+
+    def _on_event(self, event: object) -> None:
+        if not isinstance(event, Progress):
+            return
+        stage = self._stage
+        name = event.what.partition(":")[0].partition(",")[0]
+        if name in stage.session.volumes and name != self.at_work:
+            self.at_work = name
+            stage.session.refresh()
+        moment = time.monotonic()
+        if self.at_work and moment - self._grown >= GROW_SECONDS:
+            self._grown = moment
+            stage.shown.grow(self.at_work, self.run)
+
+    def _on_predicted(self, result: dict[str, Any]) -> None:
+        stage, made = self._stage, result.get("volumes", [])
+        kept = [v["name"] for v in made if v.get("kept")]
+        done = [v for v in made if not v.get("kept")]
+        for volume in made:
+            stage.shown.finish(volume["name"], result["run"])
+        if not done and kept:
+            text = f"{', '.join(kept[:3])}: these weights had predicted it already; nothing to do."
+            stage.bar.show_message("notice", text)
+            return
+        seconds = sum(v["seconds"] for v in done)
+        what = done[0]["name"] if len(done) == 1 else words.count(len(done), "volume")
+        took = words.duration(seconds).removeprefix("about ")
+        text = (
+            f"{what} predicted in {took}. Go through it: where a slice is wrong, take it over and repair it."
+        )
+        stage.bar.show_message("success", text, "Correct this slice ▸", stage.correct_slice)
+
+    def _on_cancelled(self) -> None:
+        stage = self._stage
+        stage.bar.show_message(
+            "notice",
+            "Stopped. What was predicted is kept, and Predict goes on from there.",
+            "Go on ▸",
+            self.predict,
+        )
+
+    def _on_ended(self) -> None:
+        stage, volume, run = self._stage, self.at_work, self.run
+        self.at_work = ""
+        if volume:
+            stage.shown.grow(volume, run)
+        stage.session.refresh()
+        stage.update_buttons()
+
+    # -------------------------------------------------------------------------------------------------- evaluating
+    def evaluate(self) -> None:
+        """Score the run in view against the references there are."""
+        stage, study, run = self._stage, self._stage.session.study, self._stage.weights_of
+        names = stage.to_judge()
+        if study is None or not run or not names:
+            return
+        from napari_sortingloss.segment.evaluate import EvaluateSettings
+
+        stage.bar.clear()
+        settings = EvaluateSettings(run=run, volumes=names, unseen_only=True)
+        job = stage.session.jobs.submit(f"Evaluating {run}", evaluate_job(study, settings), EVALUATE)
+        stage.follow(job.signals.failed, stage.bar.show_error)
+        stage.follow(job.signals.finished, self._on_evaluated)
+        stage.follow(job.signals.ended, stage.update_buttons)
+        stage.update_buttons()
+
+    def _on_evaluated(self, result: dict[str, Any]) -> None:
+        stage = self._stage
+        stage.session.refresh()
+        stage.read_scores()
+        score = result.get("mean_iou")
+        volumes = words.count(len(result.get("volumes", [])), "volume")
+        said = "–" if score is None else f"{score:.2f}"
+        stage.bar.show_message("success", f"Against the references of {volumes}: mean IoU {said}.")
+
+    # --------------------------------------------------------------------------------------------------- comparing
+    def compare_menu(self) -> QMenu:
+        """Return the menu of the Compare button: the other predictions of the volume in view."""
+        stage = self._stage
+        menu = QMenu(stage)
+        menu.setToolTipsVisible(True)
+        chosen = stage.panel.predictions.current()
+        for look in stage.finished_predictions():
+            if look.run == chosen:
+                continue
+            entry = menu.addAction(f"{chosen}  with  {look.run}")
+            entry.triggered.connect(lambda *_, other=look.run: self.compare(chosen, other))
+        shown = stage.shown.layers.shown(*stage.of_volume, DIFFERENCE) if stage.of_volume is not None else []
+        if shown:
+            menu.addSeparator()
+            menu.addAction("Hide the difference").triggered.connect(lambda *_: stage.shown.hide_differences())
+        return menu
+
+    def compare(self, first: str, second: str) -> None:
+        """Show where two predictions of the volume in view differ, and count how far they agree."""
+        stage, study, volume = self._stage, self._stage.session.study, self._stage.session.current_volume
+        if study is None or volume is None:
+            return
+        stage.bar.clear()
+        stage.shown.difference(first, second)
+        title = f"Comparing two predictions of {volume}"
+        job = stage.session.jobs.submit(title, compare_job(study, volume, first, second), COMPARE)
+        stage.follow(job.signals.failed, stage.bar.show_error)
+        stage.follow(job.signals.finished, self._on_compared)
+        stage.follow(job.signals.ended, stage.update_buttons)
+        stage.update_buttons()
+
+    def _on_compared(self, result: dict[str, Any]) -> None:
+        self._stage.panel.show_agreement(result)
+        first, second = result["runs"]
+        text = (
+            f"{result['volume']}: {first} and {second} differ in {100 * result['differ']:.2g} % of the voxels "
+            "(magenta in the viewer)."
+        )
+        self._stage.bar.show_message("success", text)
+
+    # --------------------------------------------------------------------------------------------------- exporting
+    def export(self, what: str, source: str = "prediction", run: str = "") -> None:
+        """Ask for a file and write labels or surfaces of the volume in view to it.
+
+        Parameters
+        ----------
+        what : {"labels", "mesh"}
+        source : {"prediction", "annotations"}
+        run : str
+            Whose prediction; the chosen one if not given.
+        """
+        stage, study, volume = self._stage, self._stage.session.study, self._stage.session.current_volume
+        if source == "prediction":
+            run = run or stage.panel.predictions.current()
+        if study is None or volume is None:
+            return
+        path = dialogs.choose_label_export(stage, f"{volume}_{'labels' if run else 'annotations'}", what)
+        if path is None:
+            return
+        stage.bar.clear()
+        make = export_job(study, volume, what, source, run, path)
+        job = stage.session.jobs.submit(f"Exporting {what} of {volume}", make, EXPORT)
+        stage.follow(job.signals.failed, stage.bar.show_error)
+        stage.follow(job.signals.finished, self._on_exported)
+
+    def _on_exported(self, result: dict[str, Any]) -> None:
+        self._stage.bar.show_message("success", f"Written to {result.get('path', '')}")
+
+    # ---------------------------------------------------------------------------------------------------- deleting
+    def delete(self, run: str) -> None:
+        """Ask, then delete what a run predicted of the volume in view."""
+        stage, study, volume = self._stage, self._stage.session.study, self._stage.session.current_volume
+        look = stage.panel.predictions.look(run)
+        if study is None or volume is None or look is None:
+            return
+        if not self._confirm(f"Delete what {run} predicted of {volume}? It can be predicted again."):
+            return
+        stage.shown.forget(volume, run)
+        unfinished = look.value is not None and not look.value.complete
+
+        def work() -> None:
+            if unfinished:
+                remove_growing(study, volume, run)
+                return
+            from napari_sortingloss.study.predictions import remove_prediction
+
+            remove_prediction(study, volume, run)
+
+        stage.background.run(work, lambda _: stage.session.refresh())
+
+    def _confirm(self, question: str) -> bool:
+        yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.Cancel
+        return QMessageBox.question(self._stage, "SortingLoss", question, yes | no, no) == yes
+
+
+def export_job(study: Study, volume: str, what: str, source: str, run: str, path: Path) -> MakeJob:
+    """Return what makes the job that writes labels or surfaces of a volume to a file."""
+
+    def make() -> Iterator[Event]:
+        from napari_sortingloss.study.export import ExportSettings, export
+
+        given: Any = {"what": what, "source": source, "run": run or None}
+        return export(study, ExportSettings(volume=volume, to=path, overwrite=True, **given))
+
+    return make
