@@ -436,6 +436,41 @@ def test_a_damaged_prediction_is_said(study, fish, labels, damage):
         find_prediction(study, fish).read_slice("y", 20)
 
 
+def test_a_prediction_of_a_newer_program_is_left_alone(study, fish, labels):
+    with begin(study) as writer:
+        fill(writer, labels)
+        file = writer.commit().path / "zarr.json"
+    file.write_text(file.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+    with pytest.raises(StudyError, match=r"a newer program wrote it .*; update napari-sortingloss"):
+        find_prediction(study, fish)
+
+
+def test_a_disk_that_is_full_at_the_end_leaves_the_earlier_prediction(study, fish, labels, monkeypatch):
+    from pathlib import Path
+
+    with begin(study) as writer:
+        fill(writer, labels)
+        writer.commit()
+    with begin(study, step=900) as writer:
+        fill(writer, labels)
+        plain = Path.rename
+
+        def rename(self, target):
+            if self.name == "image.zarr":
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return plain(self, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "rename", rename)
+            with pytest.raises(OutOfSpace, match="the disk is full"):
+                writer.commit()
+        assert find_prediction(study, fish).step == 300
+    with begin(study, step=900) as writer:
+        assert writer.missing == []
+        writer.commit()
+    assert find_prediction(study, fish).step == 900
+
+
 def test_memory_is_bounded_by_a_slab(monkeypatch):
     monkeypatch.undo()
     assert label_shards.slab_depth((2000, 1000, 1000), 0) == 64

@@ -89,7 +89,7 @@ class ExportedLabels:
         return out
 
     def _read(self, start: int, stop: int) -> Labels:
-        found: Labels = self.table[np.asarray(self.levels[0][start:stop])]
+        found = _mapped(np.asarray(self.levels[0][start:stop]), self.table)
         for axis, index in self.complete:
             at = index - start if axis == 0 else index
             if axis or 0 <= at < len(found):
@@ -214,6 +214,17 @@ def _reference(study: Study, settings: ExportSettings) -> ExportedLabels:
     table = _table(classes, 2 ** (8 * levels[0].dtype.itemsize))
     facts = {"source": "reference"}
     return ExportedLabels(record, levels, _named(classes), table, facts, depth=int(levels[0].chunks[0]))
+
+
+def _mapped(labels: Labels, table: Labels) -> Labels:
+    """Return labels with each value replaced by what the table says; indexing would take eight times the memory."""
+    if labels.dtype == np.uint8 and table.dtype == np.uint8:
+        found = bytearray(np.ascontiguousarray(labels)).translate(table.tobytes())
+        return np.frombuffer(found, np.uint8).reshape(labels.shape)
+    out = np.empty(labels.shape, table.dtype)
+    for plane, into in zip(labels, out, strict=True):
+        into[...] = table[plane]
+    return out
 
 
 def _values_in(array: Any) -> list[int]:

@@ -189,7 +189,7 @@ def _boxes(labels: ExportedLabels, values: Sequence[int], limit: int) -> dict[in
         labels.depth // factor[0], slab_height((z, y, x), labels.dtype.itemsize, budget=_SLAB_BYTES), 1
     )
     for start, stop in steps(z, depth):
-        slab = labels.table[np.asarray(array[start:stop])]
+        slab = np.asarray(array[start:stop])
         for value in values:
             inside = slab == value
             if not inside.any():
@@ -226,7 +226,7 @@ def _mask(labels: ExportedLabels, value: int, box: Box, level: int) -> tuple[NDA
     first = [low // f for (low, _), f in zip(box, factor, strict=True)]
     last = [-(-high // f) for (_, high), f in zip(box, factor, strict=True)]
     cut = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
-    found = labels.table[np.asarray(labels.levels[level][cut])] == value
+    found = np.asarray(labels.levels[level][cut]) == value
     return found, tuple(a * f for a, f in zip(first, factor, strict=True))
 
 

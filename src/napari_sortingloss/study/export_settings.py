@@ -82,7 +82,7 @@ class ExportSettings(Settings):
         int,
         Setting(
             help="The largest box that a surface is taken from; of larger ones every second, fourth ... voxel is used.",
-            when="Lower it where memory is short: a million voxels take about 20 MB.",
+            when="Lower it where memory is short: a million voxels take about 10 MB.",
             unit="million voxels",
             low=1,
             high=100_000,

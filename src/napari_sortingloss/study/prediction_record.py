@@ -20,13 +20,14 @@ from napari_sortingloss.study.label_shards import ShardLayout, SlabsLevel, slab_
 from napari_sortingloss.study.lazy import LazyArray
 from napari_sortingloss.study.ome import PROVENANCE, label_metadata
 from napari_sortingloss.study.pyramid import level_factors
-from napari_sortingloss.study.schema import AXES, Axis, VolumeRecord
+from napari_sortingloss.study.schema import AXES, Axis, NewerSchemaError, VolumeRecord
 
 if TYPE_CHECKING:
     from napari_sortingloss.study.folder import Study
 
 FOLDER = "predictions"
 UNCERTAINTY = "uncertainty"
+VERSION = 1
 
 Bytes = NDArray[np.uint8]
 
@@ -90,7 +91,7 @@ class Prediction:
     shape: Shape
     voxel_size: tuple[float, float, float]
     unit: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def axis(self) -> Axis:
@@ -252,12 +253,18 @@ def read_about(image: Path) -> dict[str, Any]:
 
     Raises
     ------
+    NewerSchemaError
+        If a later version of the program wrote it.
     OSError, ValueError, KeyError, TypeError
         If it is missing or damaged.
     """
     about = atomic.read_json(image / "zarr.json")["attributes"][PROVENANCE]
     if about["kind"] != "prediction":
         raise ValueError("it is no prediction")
+    if int(about["schema_version"]) > VERSION:
+        raise NewerSchemaError(
+            f"it has schema version {about['schema_version']}, this program knows up to {VERSION}"
+        )
     return dict(about)
 
 
@@ -267,8 +274,9 @@ def read_prediction(record: VolumeRecord, run: str, image: Path, complete: bool)
     Raises
     ------
     StudyError
-        If it is damaged, or does not fit the volume.
+        If it is damaged, does not fit the volume, or was written by a newer program.
     """
+    what = f"Cannot read what '{run}' predicted for '{record.name}'"
     try:
         about = read_about(image)
         if list(about["shape"]) != list(record.shape):
@@ -288,9 +296,11 @@ def read_prediction(record: VolumeRecord, run: str, image: Path, complete: bool)
             unit=record.unit,
             settings=dict(about["settings"]),
         )
+    except NewerSchemaError as error:
+        raise StudyError(what, f"a newer program wrote it ({error})", "update napari-sortingloss") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StudyError(
-            f"Cannot read what '{run}' predicted for '{record.name}'",
+            what,
             "the stored prediction is damaged or incomplete",
             "predict the volume again with this run",
         ) from error

@@ -26,6 +26,7 @@ from napari_sortingloss.study.parts import is_alive, remove_folder
 from napari_sortingloss.study.prediction_record import (
     FOLDER,
     UNCERTAINTY,
+    VERSION,
     Prediction,
     classes_from,
     describe,
@@ -108,6 +109,7 @@ class PredictionWriter:
         self._about: dict[str, Any] = atomic.plain(
             {
                 "kind": "prediction",
+                "schema_version": VERSION,
                 "run": run,
                 "step": step,
                 "axes": axes,
