@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from napari_sortingloss.study import Study, VolumeRecord, VolumeWriter
+from napari_sortingloss.study.annotation_editor import Action, AnnotationEditor, Change
 from napari_sortingloss.study.boxes import Box
 from napari_sortingloss.study.localizations import Localization, LocalizationWriter
 
@@ -92,3 +93,18 @@ def found_at(study: Study) -> Callable[..., Localization]:
             return writer.commit(found.replace(**more))
 
     return write
+
+
+@pytest.fixture
+def paint() -> Callable[..., Action]:
+    """Paint a box on an editor's labels in place, as a viewer does, and record it."""
+
+    def stroke(editor: AnnotationEditor, box: Box, value: int, **more: object) -> Action:
+        part = tuple(slice(low, high) for low, high in box)
+        view = editor.labels[part]
+        mask = np.asarray(view != value)
+        change = Change(tuple(low for low, _ in box), mask, np.asarray(view[mask]).copy(), value)
+        view[mask] = value
+        return editor.record([change], **more)
+
+    return stroke

@@ -164,6 +164,29 @@ def undo(labels: Labels, changes: Sequence[Change]) -> None:
         change.put(labels, change.old)
 
 
+def difference(labels: Labels, box: Box, values: Labels | int) -> list[Change]:
+    """Return what is to change, if anything, for a box of labels to hold `values`."""
+    before = np.array(labels[tuple(slice(low, high) for low, high in box)])
+    after = np.broadcast_to(np.asarray(values, np.uint8), before.shape)
+    made = Change.between([low for low, _ in box], before, after)
+    return [] if made is None else [made]
+
+
+def as_they_are(labels: Labels, changes: Sequence[Change]) -> list[Change]:
+    """Return changes that are to be made with what is there before each of them, the earlier ones made."""
+    found: list[Change] = []
+    for change in changes:
+        before = np.array(labels[tuple(slice(low, high) for low, high in change.box)])
+        for earlier in found:
+            earlier.put_into(before, change.start, earlier.new)
+        after = before.copy()
+        change.put_into(after, change.start, change.new)
+        made = Change.between(change.start, before, after)
+        if made is not None:
+            found.append(made)
+    return found
+
+
 def touched_slices(changes: Sequence[Change], axis: Axis) -> list[int]:
     """Return the indices along an axis at which any of several changes changed a voxel, in order."""
     return sorted({index for change in changes for index in change.indices(axis)})

@@ -17,7 +17,9 @@ from napari_sortingloss.study.annotation_bulk import BulkAction
 from napari_sortingloss.study.annotation_change import (
     Change,
     Labels,
+    as_they_are,
     box_around,
+    difference,
     encode,
     redo,
     touched_slices,
@@ -125,11 +127,13 @@ class AnnotationEditor(AnnotationKeeper):
             axis = axis or self.about.axis
             if values is None:
                 asked: list[Change] = [c for c in changes if isinstance(c, Change)]
-                found = self._as_they_are(asked, what)
+                for change in asked:
+                    self._checked_box(change.box, 0, what)
+                found = as_they_are(self._voxels, asked)
                 touched = touched_slices(asked, axis)
             else:
                 box = self._checked_box(changes, values, what)
-                found, touched = self._difference(box, values), list(range(*box[AXES.index(axis)]))
+                found, touched = difference(self._voxels, box, values), list(range(*box[AXES.index(axis)]))
             statuses = (
                 self._begun(touched_slices(found, axis), axis)
                 if complete is None
@@ -177,7 +181,7 @@ class AnnotationEditor(AnnotationKeeper):
             )
         with self._lock:
             self._must_be_free()
-            found = self._difference((z, y, x), np.expand_dims(wanted, across))
+            found = difference(self._voxels, (z, y, x), np.expand_dims(wanted, across))
             statuses = (
                 self._begun(touched_slices(found, axis), axis)
                 if status is None
@@ -366,28 +370,6 @@ class AnnotationEditor(AnnotationKeeper):
                 self._what, f"'{status}' is no status of a slice", "choose " + ", ".join(STATUSES)
             )
         return status
-
-    def _as_they_are(self, changes: Sequence[Change], what: str) -> list[Change]:
-        """Return changes with what is there before each of them, the earlier ones made."""
-        found: list[Change] = []
-        for change in changes:
-            self._checked_box(change.box, 0, what)
-            part = np.array(self._view(change.box))
-            before = part.copy()
-            for earlier in found:
-                earlier.put_into(before, change.start, earlier.new)
-            after = before.copy()
-            change.put_into(after, change.start, change.new)
-            made = Change.between(change.start, before, after)
-            if made is not None:
-                found.append(made)
-        return found
-
-    def _difference(self, box: Box, values: Labels | int) -> list[Change]:
-        before = np.array(self._view(box))
-        after = np.broadcast_to(np.asarray(values, np.uint8), before.shape)
-        made = Change.between([low for low, _ in box], before, after)
-        return [] if made is None else [made]
 
     def _checked_box(self, box: Any, values: Labels | int, what: str) -> Box:
         what = f"Cannot change the annotations of '{self.volume}' ({what})"

@@ -196,6 +196,11 @@ class Journal:
         self._last_id = max(self._last_id, number)
 
     @property
+    def waiting(self) -> bool:
+        """Whether something is not appended yet."""
+        return bool(self._queue)
+
+    @property
     def lines_end(self) -> int:
         """How long ``journal.jsonl`` is, bytes."""
         return self._lines_end

@@ -193,8 +193,9 @@ class AnnotationKeeper:
                 self._bulk.abort()
             self._open = False
         try:
-            if self._journal.began:
+            if self._journal.began or self._table_changed or self._journal.waiting:
                 self._saver.wait()
+            if self._journal.began:
                 with readable_os_errors(self._what):
                     self._journal.mark("end")
                     self._journal.sync()
