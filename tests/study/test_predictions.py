@@ -19,9 +19,11 @@ from napari_sortingloss.study.predictions import (
     PredictionWriter,
     find_prediction,
     growing_prediction,
+    growing_runs,
     list_predictions,
     predicted_runs,
     prediction_path,
+    remove_growing,
     remove_prediction,
 )
 from napari_sortingloss.study.pyramid import level_factors
@@ -231,6 +233,18 @@ def test_a_discarded_prediction_leaves_nothing(study, fish, labels):
         fill(writer, labels, slabs=1)
         writer.discard()
     assert list((study.path / "predictions" / fish).iterdir()) == []
+
+
+def test_what_was_left_unfinished_can_be_removed_unless_it_is_being_made(study, fish, labels):
+    assert growing_runs(study, fish) == []
+    with begin(study) as writer:
+        fill(writer, labels, slabs=1)
+        assert growing_runs(study, fish) == [RUN]
+        with pytest.raises(StudyError, match="it is being made; stop that first"):
+            remove_growing(study, fish, RUN)
+    remove_growing(study, fish, RUN)
+    assert growing_runs(study, fish) == []
+    remove_growing(study, fish, RUN)
 
 
 def test_the_newest_prediction_is_the_one_unless_a_run_is_named(study, fish, labels, monkeypatch):

@@ -211,7 +211,7 @@ def _files_beside(target: Path, piece: _Piece, overwrite: bool) -> dict[Path, by
     if piece.names and suffix_of(target) not in NAMING:
         files[stem.with_name(f"{stem.name}.labels.txt")] = itk_snap_text(piece.names)
     for path in files:
-        if path.exists() and not overwrite:
+        if path.exists() and not overwrite and not target.exists():  # that is said first
             raise BadInput(
                 f"Cannot write '{path.name}'",
                 "it exists already",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sortingloss.errors import StudyError, readable_os_errors
-from napari_sortingloss.study.parts import remove_folder
+from napari_sortingloss.study.parts import is_alive, remove_folder
 from napari_sortingloss.study.prediction_record import (
     FOLDER,
     Prediction,
@@ -24,9 +24,11 @@ __all__ = [
     "PredictionWriter",
     "find_prediction",
     "growing_prediction",
+    "growing_runs",
     "list_predictions",
     "predicted_runs",
     "prediction_path",
+    "remove_growing",
     "remove_prediction",
 ]
 
@@ -37,6 +39,14 @@ def predicted_runs(study: Study, volume: str) -> list[str]:
     if not folder.is_dir():
         return []
     return sorted(path.stem for path in folder.glob("*.zarr") if not path.name.startswith("."))
+
+
+def growing_runs(study: Study, volume: str) -> list[str]:
+    """Return the ids of the runs that are predicting a volume, or began to and were interrupted."""
+    folder = study.path / FOLDER / volume
+    if not folder.is_dir():
+        return []
+    return sorted(path.name[1 : -len(".part")] for path in folder.glob(".*.part"))
 
 
 def find_prediction(study: Study, volume: str, run: str | None = None) -> Prediction:
@@ -122,3 +132,21 @@ def remove_prediction(study: Study, volume: str, run: str) -> None:
         if run not in predicted_runs(study, volume):
             raise StudyError(what, f"run '{run}' has not predicted it", "choose a prediction that is there")
         remove_folder(prediction_path(study, volume, run))
+
+
+def remove_growing(study: Study, volume: str, run: str) -> None:
+    """Remove a prediction that was begun and never finished; harmless where there is none.
+
+    Raises
+    ------
+    StudyError
+        If a program is at it.
+    UserError
+        If it cannot be removed.
+    """
+    what = f"Cannot remove the prediction of '{volume}'"
+    part = part_path(study, volume, run)
+    with readable_os_errors(what), study.transaction():  # under which parts are begun
+        if is_alive(part):
+            raise StudyError(what, "it is being made", "stop that first")
+        remove_folder(part)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_sortingloss.errors import StudyError, UserError, readable_os_errors
+from napari_sortingloss.errors import UserError
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study
@@ -59,12 +59,12 @@ _seen: dict[Path, PredictedLook] = {}
 
 def look_at_predictions(study: Study, names: Iterable[str]) -> Predicted:
     """Return what has been predicted of each volume."""
-    from napari_sortingloss.study.predictions import predicted_runs, prediction_path
+    from napari_sortingloss.study.predictions import growing_runs, predicted_runs
 
     found: dict[str, dict[str, PredictedLook]] = {}
     for name in names:
         looks = {run: _finished(study, name, run) for run in predicted_runs(study, name)}
-        for run in _growing_runs(prediction_path(study, name, "-").parent):
+        for run in growing_runs(study, name):
             look = _growing(study, name, run)
             if look is not None:
                 looks[run] = look  # a prediction that is being made anew counts, until it is replaced
@@ -76,14 +76,6 @@ def look_at_predictions(study: Study, names: Iterable[str]) -> Predicted:
 
 def _created(look: PredictedLook) -> str:
     return look.value.created if look.value is not None else ""
-
-
-def _growing_runs(folder: Path) -> list[str]:
-    try:
-        names = [path.name for path in folder.iterdir()]
-    except OSError:
-        return []
-    return [name[1 : -len(".part")] for name in names if name.startswith(".") and name.endswith(".part")]
 
 
 def _finished(study: Study, volume: str, run: str) -> PredictedLook:
@@ -123,24 +115,3 @@ def _stamp(path: Path) -> tuple[object, ...]:
     except OSError:
         return ()
     return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-def remove_growing(study: Study, volume: str, run: str) -> None:
-    """Remove a prediction that was begun and never finished.
-
-    Raises
-    ------
-    StudyError
-        If a program is at it.
-    UserError
-        If it cannot be removed.
-    """
-    from napari_sortingloss.study.parts import is_alive, remove_folder
-    from napari_sortingloss.study.prediction_record import part_path
-
-    what = f"Cannot remove the prediction of '{volume}'"
-    part = part_path(study, volume, run)
-    if is_alive(part):
-        raise StudyError(what, "it is being made", "stop that first")
-    with readable_os_errors(what):
-        remove_folder(part)

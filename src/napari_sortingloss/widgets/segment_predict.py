@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QMenu, QMessageBox
 
 from napari_sortingloss.events import Event, Progress
+from napari_sortingloss.study.predictions import remove_growing
 from napari_sortingloss.widgets import dialogs, words
 from napari_sortingloss.widgets import training_actions as actions
 from napari_sortingloss.widgets.compare_runs import compare
 from napari_sortingloss.widgets.gentle_import import import_gently
 from napari_sortingloss.widgets.jobs import Job, MakeJob
-from napari_sortingloss.widgets.predicted import remove_growing
 from napari_sortingloss.widgets.segment_layers import DIFFERENCE
 
 if TYPE_CHECKING:
