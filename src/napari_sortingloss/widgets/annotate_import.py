@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from psygnal import Signal
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QButtonGroup,
@@ -207,7 +208,7 @@ class LabelImport:
 
         def show(found: ImportPlan | BaseException) -> None:
             there = weak()
-            if there is None:
+            if there is None or not isalive(there):
                 return
             if isinstance(found, BaseException):
                 there.show_problem(found)
