@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from napari_sortingloss.study import Study
 
 EXPORTS = (
-    "OME-TIFF (*.ome.tif);;TIFF (*.tif);;NIfTI, compressed (*.nii.gz);;NIfTI (*.nii);;OME-Zarr (*.ome.zarr)"
+    "OME-TIFF (*.ome.tif);;TIFF (*.tif);;NIfTI, compressed (*.nii.gz);;NIfTI (*.nii);;NRRD (*.nrrd);;"
+    "OME-Zarr (*.ome.zarr)"
 )
 
 LABEL_EXPORTS = (
