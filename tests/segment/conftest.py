@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import zarr
 
 from napari_sortingloss.study import Study, VolumeRecord, VolumeWriter
 from napari_sortingloss.study.annotation_editor import AnnotationEditor
 from napari_sortingloss.study.classes import add_class
-from napari_sortingloss.study.references import ReferenceWriter
 
 SHAPE = (24, 40, 52)
 VOXEL_SIZE = (0.4, 0.25, 0.26)
@@ -45,11 +45,13 @@ def keep(study, name, values, **changes):
     return study.volume(name)
 
 
-def put_reference(study, name, labels, names):
-    volume = study.volume(name)
-    with ReferenceWriter(study, volume.record) as writer:
-        writer.write(0, labels)
-        writer.commit(names)
+def put_reference(study, name, labels):
+    """Give a volume reference labels, as an import with ``--reference`` does."""
+    group = zarr.create_group(study.path / "references" / f"{name}.zarr", zarr_format=3)
+    array = group.create_array("0", shape=labels.shape, dtype=labels.dtype, dimension_names=["z", "y", "x"])
+    array[...] = labels
+    with study.transaction() as document:
+        document["volumes"][name]["reference"] = name
 
 
 def put_annotation(study, name, axis, index, labels, status="complete"):
@@ -81,8 +83,7 @@ def study(study_dir) -> Study:
     add_class(study, "rod")
     add_class(study, "body")
     for i, (name, about) in enumerate({"a": {}, "b": {"axis": "y", "direction": "-"}, "c": {}}.items()):
-        values, labels = specimen((SHAPE[0] + i, SHAPE[1], SHAPE[2] - i), seed=i)
-        keep(study, name, values, **about)
+        keep(study, name, specimen((SHAPE[0] + i, SHAPE[1], SHAPE[2] - i), seed=i)[0], **about)
     return study
 
 
@@ -103,6 +104,14 @@ def annotated_study(study, labels_of, paint) -> Study:
     for name in ("a", "b"):
         for index in (6, 15):
             paint(study, name, "z", index, labels_of(name)[index])
+    return study
+
+
+@pytest.fixture
+def with_references(study, labels_of) -> Study:
+    """That study with reference labels of all volumes."""
+    for name in ("a", "b", "c"):
+        put_reference(study, name, labels_of(name))
     return study
 
 

@@ -111,8 +111,8 @@ class AnnotatedSlices:
     def native(self, key: SliceKey) -> Example:
         """Read a slice in its own voxels."""
         along = self.along(key)
-        target = np.frombuffer(zlib.decompress(self._targets[key]), np.uint8).reshape(along.slice_shape)
-        return Example(read_slice(along, key.index), target)
+        target = np.frombuffer(zlib.decompress(self._targets[key]), np.uint8).copy()
+        return Example(read_slice(along, key.index), target.reshape(along.slice_shape))
 
     def __getitem__(self, key: SliceKey) -> Example:
         """Return a slice at the pixel size; not to be modified."""

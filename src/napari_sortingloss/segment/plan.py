@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -64,16 +65,12 @@ class Painted:
     Attributes
     ----------
     key : SliceKey
-    counts : ndarray of int, shape (256,)
-        How many voxels hold each value; known background counts as `BACKGROUND`, what is unknown as `UNPAINTED`.
+    values : frozenset of int
+        The values of the classes that are on it, and `BACKGROUND` where some of it is known to be that.
     """
 
     key: SliceKey
-    counts: NDArray[np.int64]
-
-    def values(self) -> set[int]:
-        """Return what is known to be on the slice, `BACKGROUND` included."""
-        return set(np.flatnonzero(self.counts).tolist()) - {UNPAINTED}
+    values: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -105,19 +102,19 @@ def survey(study: Study, names: Sequence[str]) -> list[Painted]:
         If annotations are damaged or of another shape than their volume.
     """
     found = []
-    for name, painted in annotated(study, names).items():
-        for one in painted.slices():
-            counts = np.bincount(painted.read_slice(one.axis, one.index).ravel(), minlength=256)
-            found.append(Painted(SliceKey(name, one.axis, one.index), _known(counts, one)))
-    return [one for one in found if one.values()]
+    for name, volume in annotated(study, names).items():
+        for one in volume.slices():
+            values = _values(volume.read_slice(one.axis, one.index), one)
+            if values:
+                found.append(Painted(SliceKey(name, one.axis, one.index), values))
+    return found
 
 
-def _known(counts: NDArray[Any], one: AnnotatedSlice) -> NDArray[np.int64]:
-    counts = counts.astype(np.int64)
-    if one.status == "complete":
-        counts[BACKGROUND] += counts[UNPAINTED]
-        counts[UNPAINTED] = 0
-    return counts
+def _values(labels: NDArray[np.uint8], one: AnnotatedSlice) -> frozenset[int]:
+    there = set(np.flatnonzero(np.bincount(labels.ravel(), minlength=256)).tolist())
+    if one.status == "complete" and UNPAINTED in there:
+        there.add(BACKGROUND)
+    return frozenset(there - {UNPAINTED})
 
 
 def plan_run(study: Study, settings: FinetuneSettings, earlier: Mapping[str, Any] | None = None) -> Plan:
@@ -187,22 +184,25 @@ def _hold_back(
 ) -> list[SliceKey]:
     """Choose slices evenly over all volumes; never the last one that shows a class, and none learnt from before."""
     kept = list(known) if share else []
-    wanted = max(1, round(share * len(painted))) if share and len(painted) >= FEWEST else 0
+    wanted = round(share * len(painted)) if len(painted) >= FEWEST else 0
     free = [one for one in painted if one.key not in kept and str(one.key) not in seen]
-    missing = min(wanted - len(kept), len(free))
+    shown = Counter(value for one in painted if one.key not in kept for value in one.values)
+    # Of what was painted since an earlier run no larger share: a single corrected slice is there to be learnt from.
+    missing = min(wanted - len(kept), round(share * len(free)))
     for i in range(missing):
         aim = (i + 0.5) * len(free) / missing
-        for one in sorted(free, key=lambda p: abs(free.index(p) + 0.5 - aim)):
-            others = [p for p in painted if p.key not in kept and p is not one]
-            if one.key not in kept and one.values() <= set().union(*(p.values() for p in others)):
+        for number in sorted(range(len(free)), key=lambda n: abs(n + 0.5 - aim)):
+            one = free[number]
+            if one.key not in kept and all(shown[value] > 1 for value in one.values):
                 kept.append(one.key)
+                shown.subtract(one.values)
                 break
     return kept
 
 
 def _classes(study: Study, painted: Sequence[Painted]) -> tuple[list[LabelClass], list[Notice]]:
     """Return the classes that are painted somewhere, and say which are not."""
-    there: set[int] = set().union(*(one.values() for one in painted))
+    there: set[int] = set().union(*(one.values for one in painted))
     classes = [found for found in read_classes(study) if found.value in there]
     unused = [found.name for found in read_classes(study) if found.value not in there]
     notices = []
@@ -250,10 +250,10 @@ def _planned(
     classes = settings.label_classes()
     told_apart = {found.value for found in classes} | {BACKGROUND}
     held = set(kept)
-    learnt = [one for one in painted if one.key not in held and one.values() & told_apart]
+    learnt = [one for one in painted if one.key not in held and one.values & told_apart]
     _check_contrast(classes, learnt)
-    measured = [one for one in painted if one.key in held and one.values() & told_apart]
-    if BACKGROUND not in set().union(*(one.values() for one in learnt)):
+    measured = [one for one in painted if one.key in held and one.values & told_apart]
+    if BACKGROUND not in set().union(*(one.values for one in learnt)):
         notices.append(
             Notice(
                 level="warning",
@@ -282,7 +282,7 @@ def _planned(
 def _check_contrast(classes: Sequence[LabelClass], learnt: Sequence[Painted]) -> None:
     """See that there are two things to tell apart."""
     names = {found.value: found.name for found in classes}
-    there = set().union(*(one.values() for one in learnt)) & {*names, BACKGROUND}
+    there = set().union(*(one.values for one in learnt)) & {*names, BACKGROUND}
     if len(there) > 1:
         return
     only = f"only '{names[there.pop()]}' is painted" if there - {BACKGROUND} else "no class is painted"

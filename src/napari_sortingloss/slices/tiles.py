@@ -87,26 +87,30 @@ def cut_out(
     centre : tuple of float
         Where the middle of the crop should be, in pixels; it moves so that the crop stays inside.
     size : tuple of int
-        Height and width of the crop. Where the slice is smaller, it lies in the middle of the crop, and what is
-        around it is black and ``IGNORE``.
+        Height and width of the crop. Where the slice is smaller, it lies in the middle of the crop; around it its edge
+        is repeated, as inside the networks, and the labels are ``IGNORE``.
 
     Returns
     -------
     image, labels : ndarray of uint8, shape `size`
         New arrays.
     """
-    crop, known = np.zeros(size, np.uint8), np.full(size, IGNORE, np.uint8)
+    known = np.full(size, IGNORE, np.uint8)
     source: list[slice] = []
     target: list[slice] = []
+    margins: list[tuple[int, int]] = []
     for side, wanted, middle in zip(image.shape, size, centre, strict=True):
         if side <= wanted:
+            before = (wanted - side) // 2
             source.append(slice(0, side))
-            target.append(slice((wanted - side) // 2, (wanted - side) // 2 + side))
+            target.append(slice(before, before + side))
+            margins.append((before, wanted - side - before))
         else:
             start = min(max(0, round(middle - wanted / 2)), side - wanted)
             source.append(slice(start, start + wanted))
             target.append(slice(0, wanted))
-    crop[tuple(target)] = image[tuple(source)]
+            margins.append((0, 0))
+    crop = np.pad(image[tuple(source)], margins, mode="edge")
     known[tuple(target)] = labels[tuple(source)]
     return crop, known
 
