@@ -273,7 +273,7 @@ def test_volumes_that_cannot_be_scored_are_left_out_unless_they_were_named(study
         f"Not scored: b: the run '{run.id}' has not predicted 'b' yet; c: 'c' has no reference labels."
     ]
     with pytest.raises(
-        BadInput, match="Cannot score 'b': the run .* has not predicted 'b' yet; predict it first"
+        BadInput, match=r"Cannot score 'b': the run .* has not predicted 'b' yet; predict it first"
     ):
         work(study, "b", run=run.id)
     with pytest.raises(
@@ -286,11 +286,11 @@ def test_where_nothing_can_be_scored_the_reason_is_said(study, run):
     with pytest.raises(BadInput, match="it has none; add volumes first"):
         work(study, run=run.id)
     add_volume(study, "a", truth())
-    with pytest.raises(BadInput, match="Cannot score 'a': the run .* has not predicted 'a' yet"):
+    with pytest.raises(BadInput, match=r"Cannot score 'a': the run .* has not predicted 'a' yet"):
         work(study, run=run.id)
     add_volume(study, "b", truth())
     with pytest.raises(
-        BadInput, match="none can be; of 'b', for instance, the run .* has not predicted 'b' yet"
+        BadInput, match=r"none can be; of 'b', for instance, the run .* has not predicted 'b' yet"
     ):
         work(study, run=run.id)
 
@@ -313,7 +313,7 @@ def test_settings_that_do_not_go_together_are_refused(study, run):
         sorting = writer.run.id
     with pytest.raises(BadSetting, match="nothing says of which run"):
         work(study)
-    with pytest.raises(BadSetting, match="Cannot score predictions with the run .* which knows no classes"):
+    with pytest.raises(BadSetting, match=r"Cannot score predictions with the run .* which knows no classes"):
         work(study, run=sorting)
     with pytest.raises(BadSetting, match="Cannot score interpolation and a run"):
         work(study, run=run.id, method="interpolation")

@@ -19,6 +19,7 @@ from napari_sortingloss.segment.predict import (
     predict_volumes,
 )
 from napari_sortingloss.study import Study
+from napari_sortingloss.study.classes import add_class, remove_class
 from napari_sortingloss.study.predictions import (
     PredictionWriter,
     find_prediction,
@@ -35,6 +36,8 @@ def study(study_dir) -> Study:
     study = Study.create(study_dir)
     with study.new_run("finetune", "segmentation", {}) as run:
         run.run.path.rename(study.path / "runs" / RUN)
+    for one in CLASSES:
+        add_class(study, one.name, value=one.value)
     return study
 
 
@@ -153,6 +156,18 @@ def test_a_closed_job_keeps_what_it_did_and_the_next_goes_on(study):
     assert np.array_equal(find_prediction(study, "fish", RUN).read_box(WHOLE), labels())
 
 
+def test_a_class_that_was_removed_since_is_predicted_and_said(study):
+    add_volume(study, "fish")
+    remove_class(study, 7)
+    events, _ = work(study)
+    assert [e.message for e in events if isinstance(e, Notice)] == [
+        "Removed since this run was trained, and predicted all the same: brain."
+    ]
+    found = find_prediction(study, "fish", RUN)
+    assert found.classes == CLASSES
+    assert np.array_equal(found.read_box(WHOLE), labels())
+
+
 def test_other_weights_begin_anew(study):
     add_volume(study, "fish")
     job = predict_volumes(study, RUN, GreySegmenter(), study.select(), PredictSettings(run=RUN))
@@ -211,7 +226,7 @@ def test_slices_that_do_not_fit_the_memory_together_are_seen_one_after_the_other
 def test_a_slice_that_does_not_fit_the_memory_is_one_sentence(study):
     add_volume(study, "fish")
     with pytest.raises(
-        OutOfMemory, match="Cannot predict 'fish': a single slice needs more memory .*device cpu"
+        OutOfMemory, match=r"Cannot predict 'fish': a single slice needs more memory .*device cpu"
     ):
         work(study, segmenter=GreySegmenter(most=0))
 
@@ -253,7 +268,7 @@ def test_averaging_is_refused_before_it_begins_where_the_disk_is_too_small(study
     add_volume(study, "fish")
     monkeypatch.setattr(Study, "free_bytes", lambda self: 1_000_000)
     segmenter = GreySegmenter()
-    with pytest.raises(OutOfSpace, match="Cannot predict 'fish': averaging over several axes needs 0.1 GB"):
+    with pytest.raises(OutOfSpace, match=r"Cannot predict 'fish': averaging over several axes needs 0.1 GB"):
         work(study, segmenter=segmenter, axes="zyx")
     assert not segmenter.seen
     work(study, axes="z")

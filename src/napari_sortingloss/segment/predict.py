@@ -25,6 +25,7 @@ from napari_sortingloss.segment.pipeline import (
     to_labels,
 )
 from napari_sortingloss.segment.predict_settings import PredictSettings
+from napari_sortingloss.study.classes import read_classes
 from napari_sortingloss.study.predictions import Prediction, PredictionWriter, find_prediction
 from napari_sortingloss.study.schema import AXES, Axis
 from napari_sortingloss.study.scratch import Scratch
@@ -101,6 +102,13 @@ def predict_volumes(
     settings : PredictSettings
         Its run and volumes are not looked at.
     """
+    used = {c.value for c in read_classes(study)}
+    gone = [c.name for c in segmenter.classes if c.value not in used]
+    if gone:
+        yield Notice(
+            level="warning",
+            message=f"Removed since this run was trained, and predicted all the same: {', '.join(gone)}.",
+        )
     counter = _Counter()
     kept: dict[str, Prediction] = {}
     for volume in volumes:

@@ -1,0 +1,64 @@
+"""A run that was really fine-tuned predicts, is scored, and goes on where it was cut short."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_sortingloss.events import Progress, Result
+from napari_sortingloss.segment.evaluate import EvaluateSettings, evaluate
+from napari_sortingloss.segment.finetune import finetune
+from napari_sortingloss.segment.predict import PredictSettings, predict, predict_slice
+from napari_sortingloss.segment.predictor import load_segmenter
+from napari_sortingloss.segment.settings import FinetuneSettings
+from napari_sortingloss.study.predictions import find_prediction
+
+QUICK = {"device": "cpu", "threads": 1}
+
+
+@pytest.fixture
+def run(annotated_study, tiny):
+    return list(finetune(annotated_study, FinetuneSettings(**tiny)))[-1].value["run"]
+
+
+def result(job):
+    events = list(job)
+    assert isinstance(events[-1], Result)
+    return events[-1].value
+
+
+def test_a_run_predicts_all_volumes_and_is_scored(annotated_study, with_references, labels_of, run):
+    study = with_references
+    found = result(predict(study, PredictSettings(run=run, uncertainty=True, **QUICK)))
+    assert [(v["name"], v["axes"]) for v in found["volumes"]] == [("a", "z"), ("b", "y"), ("c", "z")]
+    with load_segmenter(study.run(run), **QUICK) as segmenter:
+        for name, axis, index in (("a", "z", 11), ("b", "y", 17)):
+            labels, entropy = predict_slice(segmenter, study.volume(name), axis, index)
+            prediction = find_prediction(study, name, run)
+            assert np.array_equal(prediction.read_slice(axis, index), labels)
+            difference = prediction.uncertainty_slice(axis, index).astype(int) - entropy
+            assert np.abs(difference).max() <= 1  # batches of another size round otherwise
+    scores = result(evaluate(study, EvaluateSettings(run=run)))
+    assert list(scores["classes"]) == ["rod", "body"]
+    for volume in scores["volumes"]:
+        truth = labels_of(volume["name"])
+        said = find_prediction(study, volume["name"], run).read_box(tuple((0, n) for n in truth.shape))
+        for value, name in ((1, "rod"), (2, "body")):
+            both = ((truth == value) & (said == value)).sum()
+            either = ((truth == value) | (said == value)).sum()
+            assert volume["iou"][name] == pytest.approx(both / either)
+    unseen = result(evaluate(study, EvaluateSettings(run=run, unseen_only=True, surfaces=False)))
+    assert [v["left_out"] for v in unseen["volumes"]] == [2, 2, 0]
+
+
+def test_three_axes_are_resumed_after_they_were_closed(annotated_study, run):
+    study = annotated_study
+    settings = PredictSettings(run=run, volumes=("a",), axes="zyx", **QUICK)
+    job = predict(study, settings)
+    for event in job:
+        if isinstance(event, Progress) and event.done > 100:
+            break
+    job.close()
+    found = result(predict(study, settings))
+    assert found["volumes"][0]["kept"] is False
+    assert find_prediction(study, "a", run).axes == "zyx"
