@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import math
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -30,8 +32,8 @@ SLICES = 96
 SLICES_WITH_DOUBT = 48
 """The same where a whole segmentation network is asked, which takes longer."""
 
-BATCH = 16
-"""Slices looked at together."""
+BATCH, PIXELS = 16, 4_000_000
+"""Slices looked at together: at most so many, and (but for a single one) at most so many pixels."""
 
 THUMBNAIL = 32
 """Side in pixels of the small copies by which empty slices are told."""
@@ -120,7 +122,8 @@ def read_features(run: Run, volume: Volume, weights: Weights | None = None) -> S
         None where there is nothing, or it is out of date or damaged.
     """
     try:
-        with np.load(features_path(run, volume.name), allow_pickle=False) as kept:
+        path = features_path(run, volume.name)
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             if str(kept["key"]) != _key(run, volume) or (
                 weights is not None and str(kept["stamp"]) != weights_stamp(run, weights)
             ):
@@ -137,11 +140,7 @@ def read_features(run: Run, volume: Volume, weights: Weights | None = None) -> S
                 doubt=kept["doubt"].astype(np.float32),
                 step=int(kept["step"]),
             )
-    except (OSError, ValueError, KeyError, EOFError):
-        return None
-    except Exception as error:  # a zip file that was cut off has its own class of errors
-        if type(error).__name__ not in ("BadZipFile", "error"):
-            raise
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
 
 
@@ -239,8 +238,9 @@ def look_at(volume: Volume, kind: str, seer: Seer) -> Iterator[SliceFeatures | i
     anatomy: list[Floats] = []
     doubt: list[Floats] = []
     thumbnails: list[NDArray[np.uint8]] = []
-    for start in range(0, len(positions), BATCH):
-        part = [int(p) for p in positions[start : start + BATCH]]
+    together = max(1, min(BATCH, PIXELS // math.prod(volume.slice_shape)))
+    for start in range(0, len(positions), together):
+        part = [int(p) for p in positions[start : start + together]]
         embedded, where, unsure = seer.look(volume, part)
         embeddings.append(embedded)
         fallback = ((np.asarray(part) + 0.5) / volume.n_slices).astype(np.float32)
@@ -254,7 +254,8 @@ def look_at(volume: Volume, kind: str, seer: Seer) -> Iterator[SliceFeatures | i
         positions=positions,
         indices=np.array([volume.index_of(int(p)) for p in positions], np.intp),
         slices=volume.n_slices,
-        embeddings=np.concatenate(embeddings),
+        # As precise as what is kept, so that a second call ranks alike.
+        embeddings=np.concatenate(embeddings).astype(np.float16).astype(np.float32),
         anatomy=np.concatenate(anatomy),
         foreground=foreground_slices(np.concatenate(thumbnails)),
         doubt=np.concatenate(doubt),

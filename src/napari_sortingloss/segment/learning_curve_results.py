@@ -88,7 +88,7 @@ class CurveFolder:
     def cells(self) -> dict[tuple[str, int, int, str], dict[str, Any]]:
         """Return the trials that are done, by `Cell.key`; a line cut short by a kill is no trial."""
         found: dict[tuple[str, int, int, str], dict[str, Any]] = {}
-        with suppress(FileNotFoundError), readable_os_errors("Cannot read the learning curve"):
+        with readable_os_errors("Cannot read the learning curve"), suppress(FileNotFoundError):
             for line in self._cells.read_text(encoding="utf-8", errors="replace").splitlines():
                 with suppress(ValueError, KeyError, TypeError):
                     record = json.loads(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
     from napari_sortingloss.segment.reference_labels import Reference
     from napari_sortingloss.study import Volume
 
-AT_ONCE = 16
-"""Slices that are read, predicted and counted together."""
+AT_ONCE, PIXELS = 16, 4_000_000
+"""Slices read, predicted and counted together: at most so many, and (but for a single one) at most so many pixels."""
 
 Bytes = NDArray[np.uint8]
 Counts = NDArray[np.int64]
@@ -83,8 +84,9 @@ def predicted_counts(
     """
     channels = as_classes(np.array([0, *(c.value for c in segmenter.classes)]), values)
     total = np.zeros((len(values) + 1,) * 2, np.int64)
-    for start in range(0, len(images), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
+    together = _together(images.shape[1:])
+    for start in range(0, len(images), together):
+        part = slice(start, start + together)
         probabilities = segmenter.predict(images[part], volume.slice_voxel_size, volume.unit)
         said = channels[probabilities.argmax(axis=1)]
         total += confusion(as_classes(labels[part], values), said, len(values))
@@ -107,11 +109,16 @@ def score_volume(
     values : sequence of int
         The labels to score.
     """
-    for start in range(0, len(positions), AT_ONCE):
-        part = [int(p) for p in positions[start : start + AT_ONCE]]
+    together = _together(volume.slice_shape)
+    for start in range(0, len(positions), together):
+        part = [int(p) for p in positions[start : start + together]]
         images = volume.read_slices(part)
         labels = reference.read_slices(volume.axis, [volume.index_of(p) for p in part])
         yield predicted_counts(segmenter, images, labels, volume, values)
+
+
+def _together(shape: Sequence[int]) -> int:
+    return max(1, min(AT_ONCE, PIXELS // max(1, math.prod(shape))))
 
 
 def iou(counts: Counts) -> NDArray[np.float64]:

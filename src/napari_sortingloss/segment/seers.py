@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.pretext import settings_for, task_class
@@ -94,22 +94,24 @@ class SegmentingSeer:
         slices = volume.read_slices(positions)
         spacing, unit = volume.slice_voxel_size, volume.unit
         embedded = self._segmenter.embed(slices, spacing, unit)
-        doubt = mean_entropy(self._segmenter.predict(slices, spacing, unit))
+        with torch.inference_mode():
+            doubt = mean_entropy(self._segmenter.probabilities(slices, spacing, unit)).cpu().numpy()
         scores = None if self._order is None else self._order.look(volume, positions)[1]
         return embedded, scores, doubt
 
 
-def mean_entropy(probabilities: Floats) -> Floats:
+def mean_entropy(probabilities: Tensor) -> Tensor:
     """Return the mean entropy over the pixels of each slice, as a share of the largest possible.
 
     Parameters
     ----------
-    probabilities : ndarray, shape (n, classes, h, w)
+    probabilities : Tensor, shape (n, classes, h, w)
 
     Returns
     -------
-    ndarray of float32, shape (n,)
+    Tensor of float32, shape (n,)
     """
-    p = np.clip(probabilities, 1e-7, 1.0)
-    entropy = -(p * np.log(p)).sum(axis=1).mean(axis=(1, 2)) / math.log(probabilities.shape[1])
-    return np.asarray(entropy, np.float32)
+    p = probabilities.float()
+    # xlogy is 0 where p is, so that a sure network has no doubt at all.
+    entropy = -torch.special.xlogy(p, p).sum(dim=1).mean(dim=(1, 2)) / math.log(p.shape[1])
+    return entropy.clamp(0.0, 1.0)
