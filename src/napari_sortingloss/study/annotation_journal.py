@@ -95,9 +95,8 @@ class Journal:
             self.set_aside = self._move_away()
             self._forget()
             lines_end = 0
-        self._lines, self._payloads = _opened(folder / LINES), _opened(folder / PAYLOADS)
-        self._lines.truncate(lines_end)
-        self._payloads.truncate(self._payloads_end)
+        self._lines = _opened(folder / LINES, lines_end)
+        self._payloads = _opened(folder / PAYLOADS, self._payloads_end)
         self._lines_end = lines_end
 
     def _forget(self) -> None:
@@ -367,9 +366,14 @@ class Journal:
             ) from error
 
 
-def _opened(path: Path) -> FileIO:
-    path.touch()
-    return FileIO(path, "r+")
+def _opened(path: Path, end: int) -> FileIO:
+    """Open a file for appending, without what a crash tore behind its good end."""
+    if not path.exists():
+        path.touch()
+    file = FileIO(path, "r+")
+    if file.seek(0, os.SEEK_END) != end:
+        file.truncate(end)
+    return file
 
 
 def _write_at(file: FileIO, at: int, data: bytes) -> None:

@@ -110,16 +110,17 @@ class AnnotationKeeper:
             self._journal.synced = 0  # labels that somebody removed come back from the journal
         try:
             self._file = (self.path / LABELS).open("r+b", buffering=0)
-            self._table: Table = recover(self._journal, self._voxels, self.about.shape, self._sync_labels)
+            found = recover(self._journal, self._voxels, self.about.shape, self._sync_labels)
+            self._table, self._table_changed = found
         except BaseException:
             self._journal.close()
             raise
         self._settled = max((entry.action.id for entry in self._journal.entries), default=0)
-        self._table_changed, self._table_lines = bool(self._journal.entries), 0
+        self._table_lines = self._journal.lines_end
         self.annotations: Annotations = _Open(self)
         self._saver = Saver(self._save, f"Cannot save the annotations of '{self.volume}'", on_saved)
         self._saver.saved = self._settled
-        if self._journal.entries:
+        if self._table_changed or self._journal.waiting or self._journal.synced < self._settled:
             self._saver.ask()
 
     # ------------------------------------------------------------------------------------------- how it stands

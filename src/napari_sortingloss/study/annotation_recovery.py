@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_sortingloss.study.annotation_journal import Journal
 
 
-def recover(journal: Journal, labels: Labels, shape: Shape, sync: Callable[[], None]) -> Table:
+def recover(journal: Journal, labels: Labels, shape: Shape, sync: Callable[[], None]) -> tuple[Table, bool]:
     """Bring labels and statuses up to the journal.
 
     Actions of which it is not known that their labels reached the disk are done again, which changes nothing where they
@@ -35,6 +35,8 @@ def recover(journal: Journal, labels: Labels, shape: Shape, sync: Callable[[], N
     -------
     dict
         The slices that are not empty.
+    bool
+        Whether the table on the disk says something else.
     """
     for entry in journal.entries:
         if entry.action.id > journal.synced:
@@ -45,18 +47,20 @@ def recover(journal: Journal, labels: Labels, shape: Shape, sync: Callable[[], N
             undo(labels, changes)
         sync()  # before the journal says so
         journal.cancel(unfinished.id)
+    stale = False
     try:
         table, last, _ = read_table(journal.folder, journal.volume, shape)
     except StudyError:
         if not journal.entries:
             raise
-        table, last = {}, 0  # the journal knows every status that there ever was
+        table, last, stale = {}, 0, True  # the journal knows every status that there ever was
     if journal.set_aside is not None:
         journal.number_from(last)
     for entry in journal.entries:
         if entry.action.id > last:
             change_table(table, entry.action.statuses, entry.action.time)
-    return table
+            stale |= bool(entry.action.statuses)
+    return table, stale
 
 
 def _again(journal: Journal, entry: Entry, labels: Labels) -> None:
