@@ -13,6 +13,7 @@ import pytest
 
 from napari_sortingloss import samples
 from napari_sortingloss.cli import summaries
+from napari_sortingloss.cli.demo import PAINTED
 from napari_sortingloss.cli.svg import Line, plot, ticks
 from napari_sortingloss.localize.settings import RECIPES
 from napari_sortingloss.study import Study
@@ -31,10 +32,15 @@ def test_the_demo_reports_what_the_contract_asks_for_and_can_be_run_again(
     tmp_path: Path, run: Callable
 ) -> None:
     folder = tmp_path / "demo"
-    first = run("demo", folder, "--steps", 2, "--no-gui", "--json")
+    first = run("demo", folder, "--steps", 2, "--finetune-steps", 2, "--slices", 3, "--no-gui", "--json")
     assert first.status == 0, first.err
     result = first.json
-    assert {"mean_displacement", "random_displacement", "box_error", "seconds", "report"} <= set(result)
+    asked = {"mean_displacement", "random_displacement", "box_error", "mean_iou", "seconds", "report"}
+    assert asked <= set(result)
+    assert 0 <= result["mean_iou"] <= 1
+    painted = [one["volume"] for one in result["slices"]]
+    assert len(painted) == 9
+    assert {name[:7] for name in painted} == set(PAINTED)
     assert result["random_displacement"] == pytest.approx(5.3125)
     assert [box["name"] for box in result["boxes"]] == FISH
     assert result["box_error"] == pytest.approx(np.mean([box["box_error"] for box in result["boxes"]]))
@@ -43,14 +49,19 @@ def test_the_demo_reports_what_the_contract_asks_for_and_can_be_run_again(
     assert volumes[:6] == FISH
     assert volumes[6:] == [box["crop"] for box in result["boxes"] if box["crop"]]
 
-    second = run("demo", folder, "--steps", 1, "--no-gui", "--json")
+    second = run("demo", folder, "--steps", 1, "--finetune-steps", 1, "--slices", 3, "--no-gui", "--json")
     assert second.status == 0, second.err
     assert second.json["run"] != result["run"]
+    assert second.json["slices"] == result["slices"], "slices were painted again"
     again = Study.open(folder)
     parents = [record.parent for record in again.volumes.values() if record.parent]
     assert len(parents) == len(set(parents)), "a fish was cropped again"
     assert {record.name for record in again.volumes.values() if not record.parent} == set(FISH)
     assert set(again.run(second.json["run"]).settings["volumes"]) <= set(FISH)
+    tuned = again.run(result["finetune_run"])
+    assert tuned.settings["init"] == result["run"]
+    learnt = {key.split("_crop")[0].split(" ")[0] for key in tuned.settings["learnt"]}
+    assert learnt <= set(PAINTED), "the network learnt from a fish that it is judged on"
     assert not set(parents) - set(FISH), "a crop was cropped"
     assert {folder.name for folder in (again.path / "localizations").iterdir()} == set(FISH)
 
@@ -61,7 +72,17 @@ def _check_page(page: str) -> None:
     assert "Where is the fish?" in page
     for name in FISH:
         assert name in page
-    assert not re.search(r'(?:src|href)="(?!data:)', page), "the report must be readable without a network"
+    assert not re.search(r'(?:src|href)="(?!data:|#)', page), "the report must be readable without a network"
+    assert not re.search(r"url\((?!data:)", page)
+    for target in re.findall(r'href="#([^"]+)"', page):
+        assert f'id="{target}"' in page
+    for chapter in (
+        "A handful of painted slices",
+        "From slices to a segmentation",
+        "Fish that nobody painted",
+    ):
+        assert chapter in page
+    assert "nan" not in re.sub(r"data:[^)\"]+", "", page)
 
 
 @pytest.mark.usefixtures("small_fish")
@@ -83,12 +104,17 @@ def test_what_a_person_reads_at_the_end_names_the_unit_of_the_box_error() -> Non
             "box_error": 0.0033,
             "box_error_held_back": 0.004,
             "removed_fraction": 0.604,
+            "slices": [{}] * 15,
+            "mean_iou": 0.871,
+            "mean_dice": 0.93,
             "seconds": 1,
             "study": "s",
             "report": "r",
         }
     )
     assert "0.3 % of the volume's side (0.4 % on unseen fish); cropping removes 60 %" in said
+    assert "15 slices were painted" in said
+    assert "mean IoU of 0.87 (Dice 0.93)" in said
 
 
 def test_the_demo_does_not_open_napari_without_a_display(

@@ -7,7 +7,10 @@ from typing import Any
 
 from napari_sortingloss.cli import summaries
 from napari_sortingloss.cli.console import BAD_INPUT, DONE, drive, report
-from napari_sortingloss.cli.demo import DemoSettings, demo_job, show_in_napari
+from napari_sortingloss.cli.contents import contents
+from napari_sortingloss.cli.demo import demo_job, show_in_napari
+from napari_sortingloss.cli.demo_settings import DemoSettings
+from napari_sortingloss.cli.options import as_tuples
 from napari_sortingloss.errors import BadInput
 from napari_sortingloss.pretext import settings_for
 from napari_sortingloss.pretext.order import OrderSettings
@@ -39,14 +42,14 @@ def add(study: Path, /, *paths: Path, json: bool = False, **values: Any) -> int:
 
     if not paths:
         raise BadInput("Cannot add volumes", "no file was named", "name at least one file or folder")
-    settings = AddSettings(**_lists(values), paths=tuple(paths))
+    settings = AddSettings(**as_tuples(values), paths=tuple(paths))
     result = drive(job(Study.open(study), settings), as_json=json, summary=summaries.add)
     return BAD_INPUT if result.get("failed") else DONE
 
 
 def show(study: Path, /, *, json: bool = False) -> int:
     """Say what is in a study."""
-    report(summaries.contents(Study.open(study)), as_json=json, summary=summaries.listing)
+    report(contents(Study.open(study)), as_json=json, summary=summaries.listing)
     return DONE
 
 
@@ -56,7 +59,7 @@ def pretrain(
     """Train a new run, or go on with one."""
     from napari_sortingloss.pretext.pretrain import pretrain as job
 
-    given = _lists(values)
+    given = as_tuples(values)
     if resume is None:
         events = job(Study.open(study), settings_for(task)(**given))
     else:
@@ -67,7 +70,7 @@ def pretrain(
 
 def order(study: Path, /, *, json: bool = False, **values: Any) -> int:
     """Order the slices of volumes."""
-    settings = OrderSettings(**_lists(values))
+    settings = OrderSettings(**as_tuples(values))
     drive(order_job(Study.open(study), settings), as_json=json, summary=summaries.order)
     return DONE
 
@@ -77,7 +80,7 @@ def localize(study: Path, /, *, json: bool = False, **values: Any) -> int:
     from napari_sortingloss.localize import LocalizeSettings
     from napari_sortingloss.localize.job import localize as job
 
-    settings = LocalizeSettings(**_lists(values))
+    settings = LocalizeSettings(**as_tuples(values))
     result = drive(job(Study.open(study), settings), as_json=json, summary=summaries.localize)
     return BAD_INPUT if result.get("failed") else DONE
 
@@ -86,7 +89,7 @@ def crop(study: Path, /, *volumes: str, json: bool = False, **values: Any) -> in
     """Cut volumes to their boxes; bad input if any could not be cut."""
     from napari_sortingloss.study.crop import crop as job
 
-    settings = CropSettings(**_lists(values), volumes=volumes)
+    settings = CropSettings(**as_tuples(values), volumes=volumes)
     result = drive(job(Study.open(study), settings), as_json=json, summary=summaries.crop)
     return BAD_INPUT if result.get("failed") else DONE
 
@@ -95,11 +98,6 @@ def export(study: Path, volume: str, /, *, json: bool = False, **values: Any) ->
     """Write a volume, or a part or a map of it, to a file."""
     from napari_sortingloss.study.export import export as job
 
-    settings = ExportSettings(**_lists(values), volume=volume)
+    settings = ExportSettings(**as_tuples(values), volume=volume)
     drive(job(Study.open(study), settings), as_json=json, summary=summaries.export)
     return DONE
-
-
-def _lists(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that were given, lists as the tuples that settings hold."""
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}

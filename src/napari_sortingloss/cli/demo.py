@@ -7,47 +7,45 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from napari_sortingloss.cli.demo_settings import DemoSettings
 from napari_sortingloss.errors import StudyError
 from napari_sortingloss.events import Event, Notice, Result
-from napari_sortingloss.settings import Setting, Settings
 
 if TYPE_CHECKING:
+    from napari_sortingloss.cli.fish_boxes import FishBox
     from napari_sortingloss.study import Study
 
 FOLDER = Path("demo-study")
 REPORT = "report.html"
 
 HELD_BACK = ("fish_02", "fish_05")
-"""The fish on which the demo measures; it never trains on them."""
+"""The fish on which the demo measures the pre-training; it never trains on them."""
+
+PAINTED = ("fish_01", "fish_04", "fish_06")
+"""The fish of which a few slices are painted; the segmentation is judged on the others."""
+
+TUNING: dict[str, Any] = {}
+"""How the demo fine-tunes where it does not take the defaults."""
+
+AXES: Literal["", "zyx"] = ""
+"""Along which axes the demo predicts; empty for the ordering axis."""
 
 MARGIN = 2
 """Voxels that the crops have around the boxes."""
 
 
-@dataclass(frozen=True)
-class DemoSettings(Settings):
-    """What the demo is asked to do.
-
-    Attributes
-    ----------
-    folder : Path or None
-        Where the sample study goes; ``demo-study`` in the current folder when ``None``.
-    """
-
-    folder: Annotated[Path | None, Setting(help="Where to put the sample study.", hidden=True)] = None
-    steps: Annotated[int, Setting(help="How many batches to train on.", low=1, high=100_000)] = 400
-    seed: Annotated[int, Setting(help="The start of all random numbers.", low=0)] = 0
-
-
 def demo_job(settings: DemoSettings) -> Iterator[Event]:
-    """Generate the sample study, pre-train on it, order its slices, find and crop the fish and write the report.
+    """Run the whole path on the sample study, from raw scans to segmented fish, and write the report.
 
-    A sample study that is already there is used again: it keeps its earlier runs, and its crops, which are neither
-    trained on nor cut again. Other volumes in it are left alone.
+    The fish are generated and added; an encoder is pre-trained on four of them; all are ordered, localised and cropped. A
+    few slices of three crops are painted, a network that begins with the encoder is fine-tuned on them, labels all crops
+    and is judged on those of the three other fish.
+
+    A sample study that is already there is used again: it keeps its earlier runs, its annotated slices, and its crops,
+    which are neither pre-trained on nor cut again. Other volumes in it are left alone.
 
     Parameters
     ----------
@@ -60,7 +58,9 @@ def demo_job(settings: DemoSettings) -> Iterator[Event]:
         batches of the fish kept out of training), ``flipped`` (names), ``box_error`` (mean distance of the faces of
         the boxes from the exact ones, as a fraction of the volume's side) and ``box_error_held_back`` (of the fish kept
         out of training only), ``removed_fraction`` (mean share of the voxels that the crops leave out), ``boxes``
-        (see `FishBox.to_json`), ``run``, ``study``, ``seconds``, ``report``.
+        (see `FishBox.to_json`), ``slices`` (those that are annotated), ``mean_iou`` and ``mean_dice`` (of the fish of
+        which nothing was painted), ``classes`` (the same for each class), ``run``, ``finetune_run``, ``study``,
+        ``seconds``, ``report``.
 
     Raises
     ------
@@ -68,39 +68,16 @@ def demo_job(settings: DemoSettings) -> Iterator[Event]:
         If the folder holds something else than the sample study, or a fish is missing in it.
     """
     from napari_sortingloss.cli.fish_boxes import fish_boxes, mean_error
-    from napari_sortingloss.cli.report import write_report
+    from napari_sortingloss.cli.report import Story, write_report
     from napari_sortingloss.localize import LocalizeSettings
     from napari_sortingloss.localize.job import localize
     from napari_sortingloss.pretext import settings_for
     from napari_sortingloss.pretext.order import OrderSettings, order
     from napari_sortingloss.pretext.pretrain import pretrain
-    from napari_sortingloss.samples import sample_study
-    from napari_sortingloss.study import Study
 
     began = time.monotonic()
     folder = (settings.folder or FOLDER).absolute()
-    if (folder / "study.json").exists():
-        study = Study.open(folder)
-        if not set(HELD_BACK) <= set(study.settings.get("sample", {})):
-            raise StudyError(
-                f"Cannot run the demo in '{folder}'",
-                "another study is there",
-                "name a folder that does not exist yet",
-            )
-        missing = [name for name in study.settings["sample"] if name not in study.volumes]
-        if missing:
-            raise StudyError(
-                f"Cannot run the demo in '{folder}'",
-                f"{', '.join(missing)} was removed or renamed",
-                "name a folder that does not exist yet",
-            )
-        yield Notice(message=f"Using the sample study in {folder}.")
-    else:
-        for event in sample_study(folder):
-            if not isinstance(event, Result):
-                yield event
-        study = Study.open(folder)
-
+    study = yield from _sample(folder)
     fish = tuple(study.settings["sample"])
     task = settings_for("sorting")(
         steps=settings.steps,
@@ -114,9 +91,10 @@ def demo_job(settings: DemoSettings) -> Iterator[Event]:
     yield from _result_of(localize(study, LocalizeSettings(run=run, volumes=fish)))
     yield from _crops(study, run, fish)
     boxes = fish_boxes(study, run, fish, HELD_BACK)
+    painted, tuned, predicted, scores = yield from _segmented(study, settings, run, boxes)
     report = folder / REPORT
     seconds = time.monotonic() - began
-    write_report(report, study, trained, ordered, boxes, seconds)
+    write_report(report, Story(study, trained, ordered, boxes, painted, tuned, predicted, scores, seconds))
     yield Result(
         value={
             "mean_displacement": trained["validation"]["mean_displacement"],
@@ -126,12 +104,69 @@ def demo_job(settings: DemoSettings) -> Iterator[Event]:
             "box_error_held_back": mean_error(one for one in boxes if one.held_back),
             "removed_fraction": sum(one.removed_fraction for one in boxes) / len(boxes),
             "boxes": [one.to_json() for one in boxes],
+            "slices": painted,
+            "mean_iou": scores["mean_iou"],
+            "mean_dice": scores["mean_dice"],
+            "classes": scores["classes"],
             "run": run,
+            "finetune_run": tuned["run"],
             "study": str(folder),
             "seconds": seconds,
             "report": str(report),
         }
     )
+
+
+def _sample(folder: Path) -> Generator[Event, None, Study]:
+    """Open the sample study in a folder, or make it."""
+    from napari_sortingloss.samples import sample_study
+    from napari_sortingloss.study import Study
+
+    if not (folder / "study.json").exists():
+        for event in sample_study(folder):
+            if not isinstance(event, Result):
+                yield event
+        return Study.open(folder)
+    study = Study.open(folder)
+    wrong = ""
+    if not {*HELD_BACK, *PAINTED} <= set(study.settings.get("sample", {})):
+        wrong = "another study is there"
+    else:
+        missing = [name for name in study.settings["sample"] if name not in study.volumes]
+        wrong = f"{', '.join(missing)} was removed or renamed" if missing else ""
+    if wrong:
+        raise StudyError(f"Cannot run the demo in '{folder}'", wrong, "name a folder that does not exist yet")
+    yield Notice(message=f"Using the sample study in {folder}.")
+    return study
+
+
+def _segmented(
+    study: Study, settings: DemoSettings, run: str, boxes: Sequence[FishBox]
+) -> Generator[Event, None, tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any], dict[str, Any]]]:
+    """Paint, fine-tune, predict and evaluate; return the slices and the results."""
+    from napari_sortingloss.cli.demo_painter import paint
+    from napari_sortingloss.segment.evaluate import EvaluateSettings, evaluate
+    from napari_sortingloss.segment.finetune import finetune
+    from napari_sortingloss.segment.predict import PredictSettings, predict
+    from napari_sortingloss.segment.settings import FinetuneSettings
+
+    # Where no fish was found, its whole volume is segmented.
+    volumes = {one.name: one.name if one.crop is None else one.crop.name for one in boxes}
+    teach = tuple(volumes[name] for name in PAINTED)
+    judge = tuple(volume for name, volume in volumes.items() if name not in PAINTED)
+    painted = (yield from _result_of(paint(study, teach, settings.slices)))["slices"]
+    tuning = FinetuneSettings(
+        init=run,
+        volumes=teach,
+        steps=settings.finetune_steps,
+        seed=settings.seed,
+        **TUNING,
+    )
+    tuned = yield from _result_of(finetune(study, tuning))
+    prediction = PredictSettings(run=tuned["run"], volumes=tuple(volumes.values()), axes=AXES)
+    predicted = yield from _result_of(predict(study, prediction))
+    scores = yield from _result_of(evaluate(study, EvaluateSettings(run=tuned["run"], volumes=judge)))
+    return painted, tuned, predicted, scores
 
 
 def _crops(study: Study, run: str, names: Sequence[str]) -> Iterator[Event]:

@@ -62,6 +62,11 @@ def options_of(settings: type[Settings], *, without: Sequence[str] = ()) -> list
     return [_option(field) for field in settings.fields() if field.name not in left_out]
 
 
+def as_tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that were given, lists as the tuples that settings hold."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+
+
 def command(
     body: Callable[..., Any], name: str, help: str, parameters: list[inspect.Parameter]
 ) -> Callable[..., Any]:

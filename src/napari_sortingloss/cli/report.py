@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,151 +18,171 @@ from napari_sortingloss.cli.console import time_text
 from napari_sortingloss.cli.fish_boxes import FishBox, mean_error
 from napari_sortingloss.cli.fish_pictures import png
 from napari_sortingloss.cli.report_fish import percent, where_is_the_fish
-from napari_sortingloss.cli.svg import BLUE, GREEN, ORANGE, Line, plot
-from napari_sortingloss.events import Metrics, Snapshot
+from napari_sortingloss.cli.report_painted import fine_tuning, painted_slices
+from napari_sortingloss.cli.report_parts import Log, chapter, figures, lines, names, picture
+from napari_sortingloss.cli.report_result import Scene, hero, result
+from napari_sortingloss.cli.report_style import SCRIPT, STYLE
+from napari_sortingloss.cli.svg import BLUE, ORANGE, Line, plot
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Axis, Run, Study, Volume
+    from napari_sortingloss.study.classes import LabelClass
 
-STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: #0072b2; }
-body { font: 15px/1.55 system-ui, sans-serif; max-width: 62rem; margin: 2.5rem auto; padding: 0 1.2rem; }
-h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { margin-top: 2.4rem; font-size: 1.2rem; }
-.lead { opacity: .8; margin-top: 0; }
-.figures { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.4rem 0; }
-.figure { flex: 1 1 9rem; background: var(--soft); border-radius: .6rem; padding: .8rem 1rem; }
-.figure b { display: block; font-size: 1.5rem; } .figure span { opacity: .75; font-size: .85rem; }
-.row { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-end; }
-figure { margin: 0; width: 8.6rem; text-align: center; } figcaption { font-size: .8rem; opacity: .8; }
-img { border-radius: .3rem; image-rendering: auto; max-width: 100%; background: #000; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-td, th { text-align: left; padding: .25rem 1.2rem .25rem 0; border-bottom: 1px solid var(--line); }
-td.n, th.n { text-align: right; } code, pre { font-size: .85rem; } pre { background: var(--soft); padding: .8rem; }
-svg { max-width: 100%; height: auto; }
-figure.plain { width: auto; text-align: left; } figure.plain div { display: flex; gap: .25rem; }
-figure.plain svg { border-radius: .3rem; background: #000; display: block; } figcaption { margin-top: .3rem; }
-.steps { display: flex; flex-wrap: wrap; gap: 1rem 2rem; align-items: center; margin: 1.4rem 0 2.2rem; }
-.steps .row { gap: .6rem; flex-wrap: nowrap; } .steps figure { min-width: 0; }
-.steps ol { flex: 1 1 18rem; margin: 0; padding-left: 1.2rem; } .steps li { margin-bottom: .8rem; }
-.fish { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1.6rem 1rem; }
-.key { font-size: .85rem; opacity: .85; margin: 1.2rem 0; } .key i { display: inline-block; width: 1.6rem;
-  border-top: 3px solid; vertical-align: middle; margin: 0 .4rem 0 .8rem; } .key i:first-child { margin-left: 0; }
-.key i.dashed { border-top: 2px dashed; }
-.scroll { overflow-x: auto; } .scroll td, .scroll th { padding-right: .9rem; white-space: nowrap; }
-.scroll table { width: 100%; }
-"""
+Result = Mapping[str, Any]
 
 
-def write_report(
-    path: Path,
-    study: Study,
-    trained: Mapping[str, Any],
-    ordered: Mapping[str, Any],
-    fish: Sequence[FishBox],
-    seconds: float,
-) -> None:
+@dataclass(frozen=True)
+class Story:
+    """What the demo did, step by step, as the results of its jobs.
+
+    Attributes
+    ----------
+    study : Study
+    trained, ordered : mapping
+        The results of ``pretrain`` and ``order``.
+    fish : sequence of FishBox
+        What was found of each fish and cut.
+    painted : sequence of mapping
+        ``{"volume", "index"}`` of each annotated slice.
+    tuned, predicted, scores : mapping
+        The results of ``finetune``, ``predict`` and ``evaluate``.
+    seconds : float
+        What the demo took.
+    """
+
+    study: Study
+    trained: Result
+    ordered: Result
+    fish: Sequence[FishBox]
+    painted: Sequence[Result]
+    tuned: Result
+    predicted: Result
+    scores: Result
+    seconds: float
+
+    @cached_property
+    def classes(self) -> tuple[LabelClass, ...]:
+        """The classes of the study."""
+        from napari_sortingloss.study.classes import read_classes
+
+        return read_classes(self.study)
+
+    @cached_property
+    def scenes(self) -> list[Scene]:
+        """The fish on which the segmentation is judged."""
+        run = self.tuned["run"]
+        return [Scene.of(self.study, one["name"], run) for one in self.scores["volumes"]]
+
+
+def write_report(path: Path, story: Story) -> None:
     """Write the report of a demo.
 
     Parameters
     ----------
     path : Path
         The HTML file; replaced at once when the new one is complete.
-    study : Study
-    trained, ordered : mapping
-        The results of ``pretrain`` and ``order``.
-    fish : sequence of FishBox
-        What was found of each fish and cut.
-    seconds : float
-        What the demo took.
+    story : Story
     """
     from napari_sortingloss.study.atomic import write_bytes
 
-    run = study.run(trained["run"])
-    parts = [
-        _head(trained, ordered, fish, seconds),
-        _specimens(study, fish),
-        _training(run, trained),
-        _order(run, ordered),
-        where_is_the_fish(study, fish),
-        _end(study, run),
-    ]
+    study, fish = story.study, story.fish
+    run, tuned = study.run(story.trained["run"]), study.run(story.tuned["run"])
+    held_back = [one.name for one in fish if one.held_back]
+    judged = {scene.name for scene in story.scenes}
+    chapters = (
+        ("specimens", "Six scans", _specimens(study, fish)),
+        ("training", "Learning anatomy without labels", _training(run, story.trained)),
+        ("order", "The order of every slice", _order(run, story.ordered)),
+        ("fish", "Where is the fish?", where_is_the_fish(study, fish)),
+        ("painted", "A handful of painted slices", painted_slices(study, story.painted, story.classes)),
+        (
+            "tuning",
+            "From slices to a segmentation",
+            fine_tuning(tuned, story.tuned, story.classes, init=run.id),
+        ),
+        (
+            "result",
+            "Fish that nobody painted",
+            result(
+                story.scenes,
+                story.scores,
+                story.predicted,
+                story.classes,
+                never_seen=[name for name in held_back if name in judged],
+                whole_fish=all(one.is_whole for one in fish if one.name in judged),
+            ),
+        ),
+        ("next", "What to try next", _end(story, [run, tuned])),
+    )
+    contents = "".join(
+        f'<a href="#{key}">{i} {escape(title)}</a>' for i, (key, title, _) in enumerate(chapters, 1)
+    )
+    body = "".join(chapter(i, key, title, text) for i, (key, title, text) in enumerate(chapters, 1))
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width"><title>SortingLoss demo</title>'
-        f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>"
+        '<meta name="viewport" content="width=device-width,initial-scale=1"><title>SortingLoss demo</title>'
+        f"<style>{STYLE}</style></head><body>{_head(story)}<nav>{contents}</nav>{body}<script>{SCRIPT}</script></body></html>"
     )
     write_bytes(path, page.encode())
 
 
-def _head(
-    trained: Mapping[str, Any], ordered: Mapping[str, Any], fish: Sequence[FishBox], seconds: float
-) -> str:
-    validation = trained["validation"]
-    flipped = [v["name"] for v in ordered["volumes"] if v["flipped"]]
-    figures = [
+def _head(story: Story) -> str:
+    validation = story.trained["validation"]
+    flipped = [v["name"] for v in story.ordered["volumes"] if v["flipped"]]
+    said = [
+        (
+            f"{story.scores['mean_iou']:.2f}",
+            f"mean IoU of {len(story.classes)} organs on {len(story.scenes)} fish of which nothing was painted",
+        ),
+        (f"{len(story.painted)} slices", "were painted, in three other fish"),
         (
             f"{validation['mean_displacement']:.2f} slices",
             f"mean displacement on unseen fish; random order: {validation['random_displacement']:.2f}",
         ),
         (", ".join(flipped) or "none", "found to be stored upside down"),
         (
-            percent(mean_error(fish), 1),
+            percent(mean_error(story.fish), 1),
             "of the side: mean error of the boxes around the fish; cropping removes "
-            f"{percent(float(np.mean([one.removed_fraction for one in fish])))} of the voxels",
+            f"{percent(float(np.mean([one.removed_fraction for one in story.fish])))} of the voxels",
         ),
-        (
-            f"{trained['slices_per_second']:.0f} slices/s",
-            f"pre-training speed, {trained['steps']} steps in {time_text(trained['seconds'])}",
-        ),
-        (time_text(seconds), "for the whole demo"),
+        (time_text(story.seconds), "for everything on this page, on this computer"),
     ]
-    boxes = "".join(
-        f'<div class="figure"><b>{escape(value)}</b><span>{escape(what)}</span></div>'
-        for value, what in figures
-    )
     return (
-        "<h1>What the order of slices teaches a network</h1>"
-        '<p class="lead">Six phantom fish as micro-CT would show them, no labels used. A network was shown shuffled '
-        "slices and learned to put them back into order; to do so it had to learn what a head, a swim bladder and a "
-        f'tail look like. That is enough to find the fish in its volume and to cut it out.</p><div class="figures">{boxes}</div>'
+        "<h1>From raw scans to organs in colour</h1>"
+        '<p class="lead">Six phantom fish as micro-CT would show them. A network was shown shuffled slices and learned to put '
+        "them back into order; to do so it had to learn what a head, a swim bladder and a tail look like. That told which "
+        f"scan was stored upside down and where in its volume each fish is. Then {len(story.painted)} slices were painted, and "
+        "the same network, trained on, coloured every slice of every fish. Here is what it says of the fish that it never saw "
+        f"painted:</p>{hero(story.scenes, story.classes)}{figures(said)}"
     )
 
 
 def _specimens(study: Study, fish: Sequence[FishBox]) -> str:
-    figures = []
+    shown = []
     for one in fish:
         volume = study.volume(one.name)
-        figures.append(
-            _figure(_sagittal(volume), f"{one.name} · {' x '.join(map(str, volume.shape))} voxels")
+        shown.append(
+            picture(png(_sagittal(volume)), f"{one.name} · {' x '.join(map(str, volume.shape))} voxels")
         )
     return (
-        "<h2>The specimens</h2><p>One sagittal section of each, head at the top unless the scan was stored upside "
+        "<p>One sagittal section of each, head at the top unless the scan was stored upside "
         "down. The bright lines are the walls of the sample tube, brighter than tissue: no threshold separates "
-        f'the two.</p><div class="row">{"".join(figures)}</div>'
+        f'the two.</p><div class="row">{"".join(shown)}</div>'
     )
 
 
 def _training(run: Run, trained: Mapping[str, Any]) -> str:
-    train: dict[str, list[tuple[int, float]]] = {}
-    validation: dict[str, list[tuple[int, float]]] = {}
-    snapshot: Snapshot | None = None
-    for event in run.events():
-        if isinstance(event, Metrics):
-            into = train if event.split == "train" else validation
-            for key, value in event.values.items():
-                into.setdefault(key, []).append((event.step, value))
-        elif isinstance(event, Snapshot):
-            snapshot = event
+    log = Log.of(run)
     random = trained["metrics"]["random_displacement"]
     curves = [
         plot(
-            _lines(train.get("loss", []), validation.get("loss", [])),
+            lines(log.train.get("loss", []), log.validation.get("loss", [])),
             title="Loss",
             x_label="step",
             y_label="margin ranking loss",
         ),
         plot(
-            _lines(train.get("mean_displacement", []), validation.get("mean_displacement", [])),
+            lines(log.train.get("mean_displacement", []), log.validation.get("mean_displacement", [])),
             title="Mean displacement",
             x_label="step",
             y_label="slices",
@@ -168,6 +190,7 @@ def _training(run: Run, trained: Mapping[str, Any]) -> str:
         ),
     ]
     strip = ""
+    snapshot = log.snapshot
     if snapshot is not None and (run.path / snapshot.picture).exists():
         picture = base64.b64encode((run.path / snapshot.picture).read_bytes()).decode()
         strip = (
@@ -175,7 +198,8 @@ def _training(run: Run, trained: Mapping[str, Any]) -> str:
             f'<img alt="slices in predicted order" src="data:image/png;base64,{picture}">'
         )
     return (
-        "<h2>Pre-training</h2><p>The mean displacement says by how many places a slice of a shuffled batch of 16 ends "
+        f"<p>Nobody told the network anything about fish. It was given 16 slices of one fish in random order and had to put "
+        f"them back, {trained['steps']} times, which took {time_text(trained['seconds'])}. The mean displacement says by how many places a slice of a shuffled batch of 16 ends "
         "up away from where it belongs. The validation fish were never trained on.</p>"
         f'<div class="row">{"".join(curves)}</div>{strip}'
     )
@@ -203,7 +227,7 @@ def _order(run: Run, ordered: Mapping[str, Any]) -> str:
             )
         )
     return (
-        "<h2>The order of every slice</h2><p>Each dot is a slice. A diagonal means the network knows where in the "
+        "<p>Each dot is a slice. A diagonal means the network knows where in the "
         "body it is; a falling one means that the volume was stored the other way round.</p>"
         f'<div class="row">{"".join(plots)}</div>'
         "<table><tr><th>volume</th><th class=n>mean displacement (slices)</th><th class=n>random</th>"
@@ -211,35 +235,34 @@ def _order(run: Run, ordered: Mapping[str, Any]) -> str:
     )
 
 
-def _end(study: Study, run: Run) -> str:
-    settings = json.dumps(run.settings, indent=1)
-    return (
-        f"<h2>Where it is</h2><p>The study is the folder <code>{escape(str(study.path))}</code>. Open it in napari "
-        "(<i>Plugins › SortingLoss › Workbench</i>), or go on from the command line:</p>"
-        f"<pre>napari-sortingloss list {escape(str(study.path))}\n"
-        f"napari-sortingloss export {escape(str(study.path))} fish_01 --what crop --to fish_01.ome.tif\n"
-        f"napari-sortingloss order {escape(str(study.path))} --run {escape(run.id)}</pre>"
-        f"<details><summary>Settings of the run</summary><pre>{escape(settings)}</pre></details>"
-        f"<p><small>napari-sortingloss {escape(__version__)}</small></p>"
+def _end(story: Story, runs: Sequence[Run]) -> str:
+    study, tuned = story.study, runs[-1]
+    folder = escape(str(study.path))
+    scene = story.scenes[0].record.name
+    settings = "".join(
+        f"<details><summary>Settings of {escape(run.id)}</summary><pre>{escape(json.dumps(run.settings, indent=1))}</pre></details>"
+        for run in runs
     )
-
-
-def _lines(train: Sequence[tuple[int, float]], validation: Sequence[tuple[int, float]]) -> list[Line]:
-    lines = [Line("training", *_smoothed(train), BLUE)]
-    if validation:
-        lines.append(Line("validation", [s for s, _ in validation], [v for _, v in validation], GREEN, "6 3"))
-    return lines
-
-
-def _smoothed(points: Sequence[tuple[int, float]], about: int = 80) -> tuple[list[float], list[float]]:
-    """Average neighbouring points, so that a noisy curve of any length becomes about `about` points."""
-    if not points:
-        return [], []
-    every = max(1, len(points) // about)
-    groups = [points[i : i + every] for i in range(0, len(points), every)]
+    weakest = sorted(
+        (values["iou"], name)
+        for name, values in story.scores["classes"].items()
+        if values["iou"] is not None and values["iou"] == values["iou"]
+    )[:2]
+    weak = names([name for _, name in weakest])
     return (
-        [float(np.mean([s for s, _ in group])) for group in groups],
-        [float(np.mean([v for _, v in group])) for group in groups],
+        f"<ul><li><b>Paint a little more where it is weak</b>, here {escape(weak)}: the program says which slices would help "
+        "most, and why.</li><li><b>Look along three axes</b> instead of one (<code>--axes zyx</code>): three times the time, "
+        "smoother surfaces.</li><li><b>Correct and train on</b>: take a predicted slice over in napari, repair it, mark it "
+        "complete, resume the run.</li><li><b>Ask whether pre-training helped</b> on your own data: <code>learning-curve</code> "
+        "trains from scratch and from a run on the same slices, several times, and draws both.</li><li><b>Take the labels "
+        "elsewhere</b>: in the frame of the original scan, with the right voxel size, as NIfTI, NRRD, TIFF, OME-Zarr or a "
+        f"mesh.</li></ul><pre>napari-sortingloss suggest {folder} --run {escape(tuned.id)}\n"
+        f"napari-sortingloss predict {folder} --run {escape(tuned.id)} --axes zyx\n"
+        f"napari-sortingloss finetune {folder} --resume {escape(tuned.id)} --steps {2 * int(story.tuned.get('steps', 1))}\n"
+        f"napari-sortingloss export {folder} {escape(scene)} --what labels --to {escape(scene)}.nii.gz\n"
+        f"napari-sortingloss list {folder}</pre>"
+        f"<p>The study is the folder <code>{folder}</code>. Open it in napari (<i>Plugins › SortingLoss › Workbench</i>).</p>"
+        f"{settings}<p><small>napari-sortingloss {escape(__version__)}</small></p>"
     )
 
 
@@ -255,10 +278,3 @@ def _sagittal(volume: Volume) -> np.ndarray:
     scale = 220 / (image.shape[0] * spacing[rows])
     size = (round(image.shape[1] * spacing[columns] * scale), 220)
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-
-
-def _figure(image: np.ndarray, caption: str) -> str:
-    return (
-        f'<figure><img alt="{escape(caption)}" src="{png(image)}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-    )

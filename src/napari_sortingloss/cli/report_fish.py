@@ -54,7 +54,7 @@ def where_is_the_fish(study: Study, fish: Sequence[FishBox]) -> str:
     """
     seconds = sum(one.found.seconds for one in fish)
     return (
-        f"<h2>Where is the fish?</h2><p>{INTRODUCTION} Looking for all {len(fish)} took {time_text(seconds)}.</p>"
+        f"<p>{INTRODUCTION} Looking for all {len(fish)} took {time_text(seconds)}.</p>"
         + _steps(study, fish)
         + _gallery(study, fish)
         + _table(study, fish)

@@ -1,17 +1,14 @@
-"""What each command says to a person when it is done, and what ``list`` finds in a study."""
+"""What the commands up to a cropped volume say to a person when they are done; also ``list``, ``export`` and ``demo``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari_sortingloss.cli.console import COUNTS, time_text
 from napari_sortingloss.pretext.headline import headline, measured_on
 from napari_sortingloss.study.boxes import NO_BOX
 from napari_sortingloss.study.convert import bytes_text
-
-if TYPE_CHECKING:
-    from napari_sortingloss.study import Study
 
 Result = Mapping[str, Any]
 
@@ -58,59 +55,6 @@ def add(result: Result) -> str:
     return text + (f"\n{len(failed)} could not be read." if failed else "")
 
 
-def contents(study: Study) -> dict[str, Any]:
-    """Collect what ``list --json`` prints."""
-    return {
-        "study": str(study.path),
-        "volumes": [
-            {
-                "name": record.name,
-                "shape": list(record.shape),
-                "voxel_size": list(record.voxel_size),
-                "unit": record.unit,
-                "axis": record.axis,
-                "direction": record.direction,
-                "reference": record.reference is not None,
-                "parent": record.parent,
-                "offset": list(record.offset),
-                "localization": _localization(study, record.name),
-            }
-            for record in study.volumes.values()
-        ],
-        "runs": [
-            {
-                "run": run.id,
-                "kind": run.kind,
-                "task": run.task,
-                "state": run.state(),
-                "created": run.created,
-                **run.summary(),
-            }
-            for run in study.runs()
-        ],
-    }
-
-
-def _localization(study: Study, volume: str) -> dict[str, Any] | None:
-    """Return where the specimen of a volume is; what is wrong in ``problem`` where that cannot be read."""
-    from napari_sortingloss.errors import UserError
-    from napari_sortingloss.study.localizations import read_localization
-
-    try:
-        found = read_localization(study, volume)
-    except UserError as error:
-        return {"problem": str(error)}
-    if found is None:
-        return None
-    return {
-        "run": found.run,
-        "status": found.status,
-        "box": [list(span) for span in found.box],
-        "removed_fraction": found.removed_fraction,
-        "adjusted": found.adjusted,
-    }
-
-
 def listing(result: Result) -> str:
     """Summarise ``list``."""
     volumes = []
@@ -124,17 +68,22 @@ def listing(result: Result) -> str:
                 volume["axis"] + volume["direction"],
                 "yes" if volume["reference"] else "no",
                 _said_of_box(volume["localization"]),
+                _said_of_slices(volume["annotations"]),
+                _said_of_predictions(volume["predictions"]),
                 _cut_from(volume),
             ]
         )
     if not volumes:
         text = f"{result['study']} is empty. Next: napari-sortingloss add {result['study']} FILES"
     else:
-        head = ["volume", "voxels (z, y, x)", "voxel size", "axis", "reference", "box", "cut from"]
+        head = ["volume", "voxels (z, y, x)", "voxel size", "axis", "reference", "box"]
+        head += ["annotated slices", "predicted by", "cut from"]
         text = table(*_without_empty_columns(volumes, head))
     runs = [
         [run["run"], run["state"], f"{run['step']} of {run['steps']}", _result(run)] for run in result["runs"]
     ]
+    if result["classes"]:
+        text += "\n\nclasses: " + ", ".join(f"{one['name']} ({one['value']})" for one in result["classes"])
     return text + ("\n\n" + table(runs, ["run", "state", "step", "result"]) if runs else "")
 
 
@@ -146,6 +95,17 @@ def _said_of_box(found: Mapping[str, Any] | None) -> str:
     if found["box"] == [list(span) for span in NO_BOX]:
         return "nothing found"
     return f"{found['status']}{', adjusted' * found['adjusted']} (removes {found['removed_fraction']:.0%})"
+
+
+def _said_of_slices(found: Mapping[str, Any]) -> str:
+    if "problem" in found:
+        return "damaged"
+    counts = [f"{found[status]} {status}" for status in ("complete", "partial") if found[status]]
+    return ", ".join(counts)
+
+
+def _said_of_predictions(found: Any) -> str:
+    return ", ".join("damaged" if "problem" in one else one["run"] for one in found)
 
 
 def _cut_from(volume: Mapping[str, Any]) -> str:
@@ -168,7 +128,7 @@ def pretrain(result: Result) -> str:
     ]
     for title, values in (("training", result["metrics"]), ("validation", result["validation"])):
         if values:
-            lines.append(f"{title}: " + _figures(values))
+            lines.append(f"{title}: " + figures_text(values))
     if "mean_displacement" in result["metrics"]:  # a run that can order slices
         lines.append(f"Next: napari-sortingloss order STUDY --run {result['run']}")
     return "\n".join(lines)
@@ -252,6 +212,7 @@ def export(result: Result) -> str:
 def demo(result: Result) -> str:
     """Summarise ``demo``."""
     flipped = ", ".join(result["flipped"]) or "none"
+    count = len(result["slices"])
     return (
         f"The slices of unseen fish were ordered with a mean displacement of "
         f"{result['mean_displacement']:.2f} slices (random: {result['random_displacement']:.2f}).\n"
@@ -259,6 +220,8 @@ def demo(result: Result) -> str:
         f"The fish were found with a mean error of the box faces of {100 * result['box_error']:.1f} % of the volume's side "
         f"({100 * result['box_error_held_back']:.1f} % on unseen fish); cropping removes "
         f"{100 * result['removed_fraction']:.0f} % of the voxels.\n"
+        f"{count} slices were painted. On the fish of which none was painted the labels reach a mean IoU of "
+        f"{result['mean_iou']:.2f} (Dice {result['mean_dice']:.2f}).\n"
         f"Took {time_text(result['seconds'])}. Study: {result['study']}\n"
         f"Report: {result['report']}"
     )
@@ -269,7 +232,8 @@ def _result(run: Mapping[str, Any]) -> str:
     return f"{found.title} {found.beside}" if found is not None else ""
 
 
-def _figures(values: Mapping[str, float]) -> str:
+def figures_text(values: Mapping[str, float]) -> str:
+    """Say the figures of a split in a line, each with the level of chance beside it."""
     shown = []
     for name, value in values.items():
         if name.startswith("random_") or name in COUNTS:

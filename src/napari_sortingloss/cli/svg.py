@@ -113,8 +113,9 @@ def plot(
                 f'<polyline points="{path}" fill="none" stroke="{line.colour}" stroke-width="1.8"{dash}/>'
             )
     named = [line for line in lines if line.name]
+    room = [38 + 6 * len(line.name) for line in named]
     for i, line in enumerate(named):
-        x = width - right - 92 * (len(named) - i)
+        x = width - right - sum(room[i:])
         dash = f' stroke-dasharray="{line.dash}"' if line.dash else ""
         parts.append(
             f'<line x1="{x}" x2="{x + 18}" y1="26" y2="26" stroke="{line.colour}" stroke-width="2"{dash}/>'

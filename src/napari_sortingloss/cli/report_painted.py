@@ -1,0 +1,165 @@
+"""The chapters of the demo's report on what was painted and how the network learned from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_sortingloss.cli import label_pictures as pictures
+from napari_sortingloss.cli.console import time_text
+from napari_sortingloss.cli.fish_pictures import stretched
+from napari_sortingloss.cli.report_parts import Log, chip, chips, lines, names, picture, smoothed, table
+from napari_sortingloss.cli.svg import Line, plot
+from napari_sortingloss.study.annotations import Annotations
+
+if TYPE_CHECKING:
+    from napari_sortingloss.study import Run, Study
+    from napari_sortingloss.study.classes import LabelClass
+
+HEIGHT = 190
+"""Of the pictures of painted slices, in px."""
+
+
+def painted_slices(study: Study, painted: Sequence[Mapping[str, Any]], classes: Sequence[LabelClass]) -> str:
+    """Show the annotated slices and what is on them, as HTML.
+
+    Parameters
+    ----------
+    study : Study
+    painted : sequence of mapping
+        ``{"volume", "index"}`` of each, the index along the ordering axis of the array.
+    classes : sequence of LabelClass
+    """
+    by_volume: dict[str, list[int]] = {}
+    for one in painted:
+        by_volume.setdefault(one["volume"], []).append(int(one["index"]))
+    colours = {one.value: pictures.rgb(one.color) for one in classes}
+    shown, there = [], {one.value: [0, 0] for one in classes}
+    every = 0
+    for name, indices in by_volume.items():
+        volume, labels = study.volume(name), Annotations(study, name)
+        every += volume.n_slices
+        tiles = []
+        for index in sorted(indices):
+            grey = volume.read_slices([volume.index_of(index)])[0]
+            slice_ = labels.read_slice(volume.axis, index)
+            for value, counted in there.items():
+                pixels = int((slice_ == value).sum())
+                counted[0] += pixels > 0
+                counted[1] += pixels
+            size = volume.slice_voxel_size
+            image = pictures.tinted(
+                pictures.resized(stretched(grey, grey), size, HEIGHT),
+                pictures.resized(slice_, size, HEIGHT, nearest=True),
+                colours,
+            )
+            tiles.append(picture(pictures.address(image, photograph=True), f"slice {index}"))
+        parent = volume.record.parent or name
+        shown.append(f'<h3>{escape(parent)}</h3><div class="painted">{"".join(tiles)}</div>')
+    rows = [
+        [chip(one.color) + escape(one.name), str(there[one.value][0]), f"{there[one.value][1]:,}"]
+        for one in classes
+    ]
+    missing = [one.name for one in classes if not there[one.value][1]]
+    said = (
+        f" On none of them is there any {names(missing)}: the network cannot learn what it is never shown."
+        if missing
+        else ""
+    )
+    count = len(painted)
+    return (
+        f"<p>Now a person sits down in napari's <i>Annotate</i> stage and paints {count} slices, a few in each of "
+        f"{len(by_volume)} fish: {names([study.volumes[n].parent or n for n in by_volume])}. That is {count} of the {every:,} "
+        f"slices of these fish, {100 * count / every:.1f}\N{NO-BREAK SPACE}%. Here the person is simulated: the colours are copied from "
+        "the exact labels that the generator of the fish knows. Each slice is marked <i>complete</i>: what is not painted is "
+        "known to be background. A slice that is only partly painted would be of use too: its unpainted pixels count as "
+        f"unknown and teach nothing.</p>{chips(classes)}{''.join(shown)}"
+        "<p>How little that is for each organ:</p>"
+        + table(["organ", "on slices", "pixels painted"], rows)
+        + (f"<p>{escape(said.strip())}</p>" if said else "")
+    )
+
+
+def fine_tuning(run: Run, tuned: Mapping[str, Any], classes: Sequence[LabelClass], *, init: str) -> str:
+    """Show how the network learned to segment, as HTML.
+
+    Parameters
+    ----------
+    run : Run
+        The fine-tuning run.
+    tuned : mapping
+        The result of ``finetune``.
+    classes : sequence of LabelClass
+    init : str
+        The id of the run that the encoder comes from.
+    """
+    log = Log.of(run)
+    title, split = (
+        ("validation", log.validation) if _classes_in(log.validation, classes) else ("training", log.train)
+    )
+    curves = [
+        plot(
+            lines(log.train.get("loss", []), log.validation.get("loss", [])),
+            title="Loss",
+            x_label="step",
+            y_label="cross-entropy + Dice",
+        )
+    ]
+    per_class = [
+        Line("", *(_steps(split[key]) if split is log.validation else smoothed(split[key])), one.color)
+        for one, key in _classes_in(split, classes)
+    ]
+    mean = split.get("mean_iou", [])
+    if mean:
+        steps, values = _steps(mean)
+        per_class.append(Line("", steps, values, "currentColor", "6 3"))
+    if per_class:
+        curves.append(
+            plot(per_class, title=f"IoU of each organ, {title} slices", x_label="step", y_label="IoU")
+        )
+    best = max((value for _, value in mean), default=None)
+    held = run.settings.get("validate") or ()
+    where = (
+        "on the validation volumes"
+        if held
+        else "on the slices that were held back"
+        if split is log.validation
+        else "on the slices it trains on"
+    )
+    reached = (
+        f" Measured {where}, the mean IoU (dashed) climbed to <b>{best:.2f}</b>; the weights of that moment are used."
+        if best is not None
+        else ""
+    )
+    network = {"unet": "U-Net", "deeplabv3plus": "DeepLabV3+"}.get(
+        str(run.settings.get("network", "")), str(run.settings.get("network", "segmentation network"))
+    )
+    rate = ""
+    if tuned.get("slices_per_second"):
+        rate = f" at {tuned['slices_per_second']:.0f} slices a second"
+    return (
+        f"<p>A {escape(network)} is trained on the painted slices and nothing else. Its encoder does not start from random "
+        f"numbers but from what it learned by putting slices into order (<code>{escape(init)}</code>); the decoder, which "
+        f"turns what the encoder sees into colours, is new. {tuned.get('steps', 0)} steps took "
+        f"{time_text(float(tuned.get('seconds', 0.0)))}{rate}. Every slice is altered before each look: turned, stretched, "
+        f"blurred, lit differently, always together with its colours.{reached}</p>"
+        f'<div class="row">{"".join(curves)}</div>{chips(classes)}'
+    )
+
+
+def _classes_in(split: Mapping[str, Any], classes: Sequence[LabelClass]) -> list[tuple[LabelClass, str]]:
+    """Return the classes of which a split has the IoU, with its key among the figures."""
+    found = []
+    for one in classes:
+        for key in (f"iou_{one.name}", f"iou {one.name}", f"iou/{one.name}", f"iou_{one.value}"):
+            if key in split:
+                found.append((one, key))
+                break
+    return found
+
+
+def _steps(points: Sequence[tuple[int, float]]) -> tuple[list[float], list[float]]:
+    return [float(s) for s, _ in points], [float(np.clip(v, 0, 1)) for _, v in points]
