@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 
 import numpy as np
 import pytest
@@ -266,15 +267,20 @@ def test_a_full_disk_is_one_sentence_and_what_was_written_stays(study, monkeypat
 
 def test_averaging_is_refused_before_it_begins_where_the_disk_is_too_small(study, monkeypatch):
     add_volume(study, "fish")
-    monkeypatch.setattr(Study, "free_bytes", lambda self: 1_000_000)
-    segmenter = GreySegmenter()
-    with pytest.raises(OutOfSpace, match=r"Cannot predict 'fish': averaging over several axes needs 0.1 GB"):
-        work(study, segmenter=segmenter, axes="zyx")
+    usage = shutil.disk_usage(study.path)
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "disk_usage", lambda _: usage._replace(free=66_000_000))
+        segmenter = GreySegmenter()
+        with pytest.raises(
+            OutOfSpace,
+            match=r"'fish': averaging over several axes needs 0.1 GB for a while and the disk has 0.1 GB",
+        ):
+            work(study, segmenter=segmenter, axes="zyx")
     assert not segmenter.seen
     work(study, axes="z")
 
 
-def test_the_space_of_the_sums_is_taken_before_they_are_written(study, monkeypatch):
+def test_the_space_for_the_other_axes_is_taken_before_it_is_written(study, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -284,15 +290,45 @@ def test_the_space_of_the_sums_is_taken_before_they_are_written(study, monkeypat
         work(study, axes="zyx")
 
 
-@pytest.mark.parametrize("close_at", [3, 100, None])
-def test_no_sums_are_left_behind(study, close_at):
-    add_volume(study, "fish")
-    job = predict_volumes(study, RUN, GreySegmenter(), study.select(), PredictSettings(run=RUN, axes="zyx"))
+@pytest.mark.parametrize("close_at", [30, 64, 117, 290, 330])
+def test_what_was_said_across_other_axes_is_not_computed_again(study, close_at):
+    """150 slices across z, 70 across y and 110 across x, kept 64 at a time."""
+    truth = labels((150, 70, 110))
+    add_volume(study, "fish", truth)
+    segmenter, uninterrupted = GreySegmenter(), GreySegmenter()
+    job = predict_volumes(study, RUN, segmenter, study.select(), PredictSettings(run=RUN, axes="zyx"))
     for event in job:
-        if isinstance(event, Progress) and event.done >= (close_at or 10_000):
+        if isinstance(event, Progress) and event.done >= close_at:
             break
     job.close()
-    assert not list((study.path / "volumes").glob(".*part*"))
+    before = sum(shape[0] for shape in segmenter.seen)
+    assert before == close_at or before < close_at + 7
+    events, _ = work(study, segmenter=segmenter, axes="zyx")
+    again = sum(shape[0] for shape in segmenter.seen) - 330
+    assert 0 <= again <= 64
+    progress = [event.done for event in events if isinstance(event, Progress)]
+    assert progress == sorted(progress)
+    assert progress[-1] == 330
+    box = tuple((0, n) for n in truth.shape)
+    found = find_prediction(study, "fish", RUN).read_box(box)
+    work(study, segmenter=uninterrupted, axes="zyx", again=True)
+    assert np.array_equal(found, find_prediction(study, "fish", RUN).read_box(box))
+    assert np.array_equal(found, truth)
+    assert not list((study.path / "predictions" / "fish").glob(".*.part"))
+
+
+def test_a_damaged_record_of_the_other_axes_is_begun_anew(study):
+    add_volume(study, "fish")
+    job = predict_volumes(study, RUN, GreySegmenter(), study.select(), PredictSettings(run=RUN, axes="zyx"))
+    while next(job).done < 90:
+        pass
+    job.close()
+    (record,) = (study.path / "predictions" / "fish").glob(".*.part/axes.json")
+    record.write_text("{")
+    segmenter = GreySegmenter()
+    work(study, segmenter=segmenter, axes="zyx")
+    assert sum(shape[0] for shape in segmenter.seen) == sum(SHAPE)
+    assert np.array_equal(find_prediction(study, "fish", RUN).read_box(WHOLE), labels())
 
 
 def test_another_job_on_the_same_volume_is_refused(study):

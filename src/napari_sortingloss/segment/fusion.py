@@ -1,11 +1,13 @@
-"""Averages what a network says about slices across several axes, on the study's disk, so that memory stays bounded."""
+"""Keeps what a network says about slices across some axes on the study's disk, until it is averaged with the last one."""
 
 from __future__ import annotations
 
 import errno
+import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,84 +15,124 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sortingloss.errors import OutOfSpace, readable_os_errors
+from napari_sortingloss.study import atomic
 from napari_sortingloss.study.schema import AXES, Axis
+from napari_sortingloss.study.streaming import steps
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_sortingloss.study import Study
-
 Bytes = NDArray[np.uint8]
 
 CUBE = 32
-"""Side of the cubes in which the sums lie: slices across any axis then touch few pages of the file."""
+"""Side of the cubes in which the numbers lie: slices across any axis then touch few pages of the file."""
+
+THICK = 2 * CUBE
+"""So many slices are kept together: a job that is killed does at most so many again."""
 
 RESERVE = 64 << 20
 """Bytes of the disk that are left free."""
 
 
-class Sums:
-    """The sum over axes of each class's probability at each voxel, as 8-bit numbers in a file.
+class OtherAxes:
+    """The probability of each class at each voxel as slices across some axes say, 8-bit numbers in a file.
+
+    The file outlives the job: what is in it is not computed again. It goes with the folder that it lies in.
 
     Parameters
     ----------
     folder : Path
-        An existing folder; the file is removed by whoever removes it.
+        An existing folder, of this very prediction only.
     shape : tuple of int
         (z, y, x) of the volume.
     classes : int
         Without background, whose probability is what is left to 1.
-    axes : int
-        How many axes are averaged, the one included that `mean` brings.
+    axes : sequence of {"z", "y", "x"}
+        Those in the file.
     what : str
         What is being done, for an error's sentence.
 
     Raises
     ------
     OutOfSpace, UserError
-        If the file does not fit the disk. Its space is taken at once: a mapped file that cannot grow kills the program.
-
-    Notes
-    -----
-    Each axis adds ``round(p * 255 / (axes - 1))``: an error of at most 0.5 / 255 in the mean of the axes in the file.
+        If the file does not fit the disk. Its space is taken at once: writing to a mapped file that cannot grow kills the
+        program.
     """
 
-    def __init__(self, folder: Path, shape: tuple[int, int, int], classes: int, axes: int, what: str) -> None:
-        self.shape, self._axes = shape, axes
-        self._levels = 255 // (axes - 1)
-        cubes = tuple(-(-n // CUBE) for n in shape)
-        path = folder / "sums"
+    def __init__(
+        self, folder: Path, shape: tuple[int, int, int], classes: int, axes: Sequence[Axis], what: str
+    ) -> None:
+        self.shape, self.axes = shape, tuple(axes)
+        self._what, self._record = what, folder / "axes.json"
+        self._done: dict[str, list[int]] = {axis: [] for axis in self.axes}
+        path, size = folder / "axes.bin", nbytes(shape, classes, len(self.axes))
         with readable_os_errors(what):
-            with path.open("xb") as file:
-                _take_space(file.fileno(), nbytes(shape, classes))
-            self._map = np.memmap(path, np.uint8, "r+", shape=(classes, *cubes, CUBE, CUBE, CUBE))
+            if not self._continue(path, size):
+                with suppress(FileNotFoundError):
+                    self._record.unlink()
+                _check_space(folder, size, what)
+                with path.open("wb") as file:
+                    _take_space(file.fileno(), size)
+            cubes = tuple(-(-n // CUBE) for n in shape)
+            self._map = np.memmap(
+                path, np.uint8, "r+", shape=(len(self.axes), classes, *cubes, CUBE, CUBE, CUBE)
+            )
 
-    def rounded(self, probabilities: Tensor) -> Bytes:
-        """Return what is added for these probabilities: uint8 (n, classes, h, w), without background."""
+    def _continue(self, path: Path, size: int) -> bool:
+        """Take over what an earlier job left, where there is something."""
+        try:
+            if path.stat().st_size != size:
+                return False
+            found = json.loads(self._record.read_bytes())
+            self._done = {axis: [int(start) for start in found[axis]] for axis in self.axes}
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return False
+        return True
+
+    def missing(self, axis: Axis) -> list[tuple[int, int]]:
+        """Return the half-open intervals of slices across an axis that are still to be kept."""
+        blocks = steps(self.shape[AXES.index(axis)], THICK)
+        return [block for block in blocks if block[0] not in self._done[axis]]
+
+    @staticmethod
+    def rounded(probabilities: Tensor) -> Bytes:
+        """Return what is kept of probabilities (n, 1 + classes, h, w): uint8 (n, classes, h, w), without background."""
         import torch
 
         with torch.inference_mode():
-            return probabilities[:, 1:].mul(self._levels).round_().to(torch.uint8).cpu().numpy()
+            return probabilities[:, 1:].mul(255).round_().to(torch.uint8).cpu().numpy()
 
-    def add(self, axis: Axis, start: int, part: Bytes) -> None:
-        """Add what was said about neighbouring slices across an axis.
+    def put(self, axis: Axis, block: tuple[int, int], start: int, part: Bytes) -> None:
+        """Keep what was said about neighbouring slices; a block counts as kept once its last slice is there.
 
         Parameters
         ----------
         axis : {"z", "y", "x"}
+        block : tuple of int
+            One of `missing`, whose slices come in order.
         start : int
             Index of the first slice along the array.
         part : ndarray of uint8, shape (n, classes, h, w)
             From `rounded`.
+
+        Raises
+        ------
+        OutOfSpace, UserError
+            If the disk is full or fails.
         """
         h, w = part.shape[2:]
-        for low, high, view in self._views(axis, start, len(part)):
+        for low, high, view in self._views(self._map[self.axes.index(axis)], axis, start, len(part)):
             n, classes, rows, _, columns, _ = view.shape
             given = part[low:high]
             if (h, w) != (rows * CUBE, columns * CUBE):
                 margin = ((0, 0), (0, 0), (0, rows * CUBE - h), (0, columns * CUBE - w))
                 given = np.pad(given, margin)
-            view += given.reshape(n, classes, rows, CUBE, columns, CUBE)
+            view[...] = given.reshape(n, classes, rows, CUBE, columns, CUBE)
+        if start + len(part) == block[1]:
+            with readable_os_errors(self._what):
+                self._map.flush()
+                self._done[axis].append(block[0])
+                atomic.write_json(self._record, self._done)
 
     def mean(self, axis: Axis, start: int, probabilities: Tensor) -> Tensor:
         """Return the mean over all axes of the probabilities, given those across the last of them.
@@ -98,6 +140,7 @@ class Sums:
         Parameters
         ----------
         axis : {"z", "y", "x"}
+            The last one, which is not in the file.
         start : int
         probabilities : Tensor of float32, shape (n, 1 + classes, h, w)
 
@@ -109,18 +152,20 @@ class Sums:
         import torch
 
         n, channels, h, w = probabilities.shape
-        before = np.empty((n, channels - 1, h, w), np.uint8)
-        for low, high, view in self._views(axis, start, n):
-            m, classes, rows, _, columns, _ = view.shape
-            before[low:high] = view.reshape(m, classes, rows * CUBE, columns * CUBE)[:, :, :h, :w]
+        total = np.zeros((n, channels - 1, h, w), np.uint16)
+        for kept in self._map:
+            for low, high, view in self._views(kept, axis, start, n):
+                m, classes, rows, _, columns, _ = view.shape
+                total[low:high] += view.reshape(m, classes, rows * CUBE, columns * CUBE)[:, :, :h, :w]
         with torch.inference_mode():
             found = torch.empty_like(probabilities)
-            added = torch.from_numpy(before).to(probabilities.device)
-            found[:, 1:] = (added / self._levels + probabilities[:, 1:]) / self._axes
+            added = torch.from_numpy(total.astype(np.float32)).to(probabilities.device)
+            found[:, 1:] = (added / 255 + probabilities[:, 1:]) / (len(self.axes) + 1)
             found[:, 0] = (1 - found[:, 1:].sum(dim=1)).clamp_(min=0)
         return found
 
-    def _views(self, axis: Axis, start: int, count: int) -> Iterator[tuple[int, int, Bytes]]:
+    @staticmethod
+    def _views(kept: Bytes, axis: Axis, start: int, count: int) -> Iterator[tuple[int, int, Bytes]]:
         """Yield (low, high, view) for the slices in each row of cubes; views (n, classes, rows, CUBE, columns, CUBE)."""
         across = AXES.index(axis)
         at = start
@@ -130,7 +175,7 @@ class Sums:
             cut: list[int | slice] = [slice(None)] * 7
             cut[1 + across] = cube
             cut[4 + across] = slice(at - cube * CUBE, end - cube * CUBE)
-            view = np.moveaxis(self._map[tuple(cut)], 3 + across, 0).transpose(0, 1, 2, 4, 3, 5)
+            view = np.moveaxis(kept[tuple(cut)], 3 + across, 0).transpose(0, 1, 2, 4, 3, 5)
             yield at - start, end - start, view
             at = end
 
@@ -139,25 +184,28 @@ class Sums:
         del self._map
 
 
-def nbytes(shape: tuple[int, int, int], classes: int) -> int:
-    """Return the size of the file in bytes."""
-    return classes * math.prod(-(-n // CUBE) * CUBE for n in shape)
+def nbytes(shape: tuple[int, int, int], classes: int, axes: int) -> int:
+    """Return the size of the file in bytes: one for each voxel (sides rounded up to `CUBE`), class and axis."""
+    return axes * classes * math.prod(-(-n // CUBE) * CUBE for n in shape)
 
 
-def check_space(study: Study, shape: tuple[int, int, int], classes: int, what: str) -> None:
-    """See that the sums fit the study's disk, before anything is begun.
+def _check_space(folder: Path, size: int, what: str) -> None:
+    """See that the file fits the disk.
 
     Raises
     ------
     OutOfSpace
-        If they do not.
+        If it does not.
     """
-    needed, free = nbytes(shape, classes) + RESERVE, study.free_bytes()
-    if needed > free:
+    import shutil
+
+    free = shutil.disk_usage(folder).free
+    if size + RESERVE > free:
         raise OutOfSpace(
             what,
-            f"averaging over several axes needs {needed / 1e9:.1f} GB for a while and the disk has {free / 1e9:.1f} GB free",
-            "free some space, or predict along one axis",
+            f"averaging over several axes needs {(size + RESERVE) / 1e9:.1f} GB for a while and the disk has "
+            f"{free / 1e9:.1f} GB free",
+            "free some space, or predict across one axis",
         )
 
 

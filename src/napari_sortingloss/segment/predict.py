@@ -26,19 +26,16 @@ from napari_sortingloss.segment.pipeline import (
 )
 from napari_sortingloss.segment.predict_settings import PredictSettings
 from napari_sortingloss.study.classes import read_classes
+from napari_sortingloss.study.prediction_record import part_path
 from napari_sortingloss.study.predictions import Prediction, PredictionWriter, find_prediction
 from napari_sortingloss.study.schema import AXES, Axis
-from napari_sortingloss.study.scratch import Scratch
-from napari_sortingloss.study.streaming import Ahead, steps
+from napari_sortingloss.study.streaming import Ahead
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Run, Study, Volume
 
 KIND = "finetune"
 """The kind of run whose network tells classes apart."""
-
-THICK = 64
-"""So many slices at a time go into the sums over axes."""
 
 
 def predict(study: Study, settings: PredictSettings) -> Iterator[Event]:
@@ -58,8 +55,8 @@ def predict(study: Study, settings: PredictSettings) -> Iterator[Event]:
         weights had predicted it before.
 
         Labels are on the disk slab by slab (`growing_prediction` shows them). When the job is closed or killed they stay,
-        and the next one with the same weights, axes and uncertainty goes on from there. Of several axes this holds for the
-        first of ``axes``, which comes last; the sums of the others are begun again.
+        and the next one with the same weights, axes and uncertainty goes on from there, also where it is several axes:
+        what the network said across the others is kept until the labels are whole.
 
     Raises
     ------
@@ -277,9 +274,6 @@ def _predict_one(
     counter: _Counter,
 ) -> Generator[Event, None, tuple[Prediction, int]]:
     """Predict one volume; returns what is stored and how many voxels were predicted now."""
-    what = f"Cannot predict '{volume.name}'"
-    if len(axes) > 1:
-        fusion.check_space(study, volume.shape, len(segmenter.classes), what)
     with ExitStack() as stack:
         writer = stack.enter_context(
             PredictionWriter(
@@ -299,18 +293,20 @@ def _predict_one(
         if left < size:
             counter.had(size - left)
             yield Notice(message=f"{volume.name}: {size - left} of {size} slices are there; going on.")
-        sums = None
+        others = None
         if len(axes) > 1 and missing:
-            folder = stack.enter_context(Scratch(study)).folder()
-            folder.mkdir()
-            sums = fusion.Sums(folder, volume.shape, len(segmenter.classes), len(axes), what)
-            stack.callback(sums.close)
-            for axis in axes[:0:-1]:
-                yield from _add_axis(segmenter, volume, _axis(axis), sums, counter)
+            folder = part_path(study, volume.name, run)
+            what = f"Cannot predict '{volume.name}'"
+            first = [_axis(axis) for axis in axes[1:]]
+            others = fusion.OtherAxes(folder, volume.shape, len(segmenter.classes), first, what)
+            stack.callback(others.close)
+            for axis in first:
+                yield from _keep_axis(segmenter, volume, axis, others, counter)
         elif len(axes) > 1:
             counter.had(_slices(volume, axes) - size)
+        yield counter.progress(volume.name)
         blocks = _around(missing, settings.first)
-        yield from _write(segmenter, volume, writer, blocks, sums, settings.uncertainty, counter)
+        yield from _write(segmenter, volume, writer, blocks, others, settings.uncertainty, counter)
         found = writer.commit()
     return found, left * (volume.shape[across - 1] * volume.shape[across - 2])
 
@@ -342,15 +338,16 @@ def _batches(
                 yield counter.progress(volume.name)
 
 
-def _add_axis(
-    segmenter: Sees, volume: Volume, axis: Axis, sums: fusion.Sums, counter: _Counter
+def _keep_axis(
+    segmenter: Sees, volume: Volume, axis: Axis, others: fusion.OtherAxes, counter: _Counter
 ) -> Iterator[Event]:
-    """Add what the network says about all slices across an axis to the sums."""
-    blocks = list(steps(volume.shape[AXES.index(axis)], THICK))
+    """Keep what the network says about all slices across an axis, for the mean with the others."""
+    blocks = others.missing(axis)
+    counter.had(volume.shape[AXES.index(axis)] - sum(stop - start for start, stop in blocks))
     with Behind() as behind, closing(_batches(segmenter, volume, axis, blocks, counter)) as items:
         for item in items:
             if isinstance(item, Batch):
-                behind.do(sums.add, axis, item.start, sums.rounded(item.probabilities))
+                behind.do(others.put, axis, item.block, item.start, others.rounded(item.probabilities))
             else:
                 yield item.replace(what=f"{volume.name}, across {axis}")
         for _ in behind.finish():
@@ -362,11 +359,11 @@ def _write(
     volume: Volume,
     writer: PredictionWriter,
     blocks: Sequence[tuple[int, int]],
-    sums: fusion.Sums | None,
+    others: fusion.OtherAxes | None,
     entropy: bool,
     counter: _Counter,
 ) -> Iterator[Event]:
-    """Write the labels of slices across the writer's axis, averaged with the sums of the other axes."""
+    """Write the labels of slices across the writer's axis, averaged with the other axes."""
     values = [c.value for c in segmenter.classes]
     assembler = Assembler(writer.axis, writer.write)
 
@@ -374,8 +371,8 @@ def _write(
         for item in items:
             if isinstance(item, Batch):
                 found = item.probabilities
-                if sums is not None:
-                    found = sums.mean(writer.axis, item.start, found)
+                if others is not None:
+                    found = others.mean(writer.axis, item.start, found)
                 behind.do(assembler.add, item.block, item.start, *to_labels(found, values, entropy))
             else:
                 yield item

@@ -25,7 +25,7 @@ class PredictSettings(Settings):
         Setting(
             "Across which axes slices are looked at; over several axes the probabilities are averaged.",
             "Left empty, the volume's ordering axis. Three axes take three times as long and need disk space for a "
-            "while: one byte for each voxel and class.",
+            "while: two bytes for each voxel and class.",
         ),
     ] = ""
     uncertainty: Annotated[
