@@ -8,7 +8,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,7 +127,8 @@ class Trial:
 
         settings = self._settings.finetune.replace(init=cell.arm, seed=cell.seed, volumes=(), validate=())
         run = ""
-        with closing(finetune(child, settings)) as job:
+        job = cast("Generator[Event, None, None]", finetune(child, settings))
+        with closing(job):
             for event in job:
                 if isinstance(event, Progress):
                     yield event.replace(what=words)
@@ -142,7 +143,7 @@ class Trial:
 
         finetune = self._settings.finetune
         values = [found.value for found in self._classes]
-        which = "best" if finetune.held_back else "last"
+        which: Literal["best", "last"] = "best" if finetune.held_back else "last"
         with load_segmenter(
             child.run(run), which=which, device=finetune.device, threads=finetune.threads
         ) as segmenter:

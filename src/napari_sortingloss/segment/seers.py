@@ -114,4 +114,5 @@ def mean_entropy(probabilities: Tensor) -> Tensor:
     p = probabilities.float()
     # xlogy is 0 where p is, so that a sure network has no doubt at all.
     entropy = -torch.special.xlogy(p, p).sum(dim=1).mean(dim=(1, 2)) / math.log(p.shape[1])
-    return entropy.clamp(0.0, 1.0)
+    share: Tensor = entropy.clamp(0.0, 1.0)
+    return share
