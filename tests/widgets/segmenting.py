@@ -60,9 +60,7 @@ def begin(study: Study, step: int = 5, **changes: Any) -> RunWriter:
     writer.append(StateChanged(state="running", step=0, run=writer.run.id))
     if step:
         writer.append(Metrics(step=step, values={"loss": 0.8}))
-        writer.append(
-            Progress(done=step, total=STEPS, what="12 slices/s", unit="steps", seconds_left=200)
-        )
+        writer.append(Progress(done=step, total=STEPS, what="12 slices/s", unit="steps", seconds_left=200))
     return writer
 
 

@@ -225,7 +225,13 @@ class CurvePlot(QWidget):
 
 
 class CurveRow(QWidget):
-    """The curves of a task side by side, with a line that says what is what."""
+    """The curves of a task side by side, with a line that says what is what.
+
+    Attributes
+    ----------
+    names : dict of str to str
+        What the line calls training and validation.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -241,6 +247,7 @@ class CurveRow(QWidget):
         layout.addLayout(self._row)
         layout.addWidget(self._legend)
         self._colors: Colors | None = None
+        self.names = {"train": "training", "validation": "validation"}
         self._history = RunHistory()
         self._others: tuple[Compared, ...] = ()
 
@@ -293,9 +300,10 @@ class CurveRow(QWidget):
     def _say_legend(self) -> None:
         if self._colors is None:
             return
-        entries = [f'<span style="color:{self._colors.train}">━ training</span>']
+        entries = [f'<span style="color:{self._colors.train}">━ {self.names["train"]}</span>']
         if self._history.validation:
-            entries.append(f'<span style="color:{self._colors.validation}">╍ validation</span>')
+            named = self.names["validation"]
+            entries.append(f'<span style="color:{self._colors.validation}">╍ {named}</span>')
         entries += [f'<span style="color:{other.colour}">━ {other.name}</span>' for other in self._others]
         self._legend.setText("&nbsp;&nbsp; ".join(entries))
 

@@ -8,6 +8,7 @@ from typing import Any
 from psygnal import Signal
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
+    QAbstractSpinBox,
     QComboBox,
     QGridLayout,
     QHBoxLayout,
@@ -22,13 +23,13 @@ from napari_sortingloss.errors import UserError
 from napari_sortingloss.networks import ENCODERS, SEGMENTERS
 from napari_sortingloss.pretext import TASKS
 from napari_sortingloss.segment.settings import SCRATCH, FinetuneSettings
-from napari_sortingloss.widgets import words
 from napari_sortingloss.widgets.annotated import Annotated
 from napari_sortingloss.widgets.background import Background
 from napari_sortingloss.widgets.fields import AUTO, FieldEdit, calm_wheel, edit_for
 from napari_sortingloss.widgets.forms import Form
 from napari_sortingloss.widgets.needs import said_needs
 from napari_sortingloss.widgets.run_table import figures
+from napari_sortingloss.widgets.segment_slices import about_slices, said_slices
 from napari_sortingloss.widgets.session import RunInfo
 from napari_sortingloss.widgets.split import Split, SplitDialog, adapt
 
@@ -91,6 +92,10 @@ class SegmentForm(QWidget):
                 for i in range(edit.widget.count()):
                     known = str(edit.widget.itemData(i))
                     edit.widget.setItemText(i, TITLES[name].get(known, known))
+                edit.widget.setMinimumWidth(108)
+            if isinstance(edit.widget, QAbstractSpinBox):  # two in a row of 350 px: no room for − and +
+                edit.widget.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
+                edit.widget.setMinimumWidth(64)  # it would make room for the largest number there is
             edit.changed.connect(self._tell)
         self._tips = {name: f"<p>{fields[name].tooltip}</p>" for name in self.edits}
         self.slices = QLabel()
@@ -101,8 +106,8 @@ class SegmentForm(QWidget):
         self.edit_button.setToolTip("Choose the volumes whose slices to train on, and those to measure on")
         self.edit_button.clicked.connect(lambda *_: self.edit_split())
         self.where = QComboBox()
-        self.where.addItem("inside napari", HERE)
-        self.where.addItem("own process, outlives napari", DETACHED)
+        self.where.addItem("in napari", HERE)
+        self.where.addItem("own process", DETACHED)
         self.where.setToolTip(
             "<p>A run inside napari leaves one processor core to the viewer and ends with napari (it can go on later). "
             "A process of its own takes all cores and goes on when napari is closed.</p>"
@@ -124,8 +129,8 @@ class SegmentForm(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(8)
         grid.setVerticalSpacing(4)
-        grid.setColumnStretch(1, 3)
-        grid.setColumnStretch(3, 2)
+        grid.setColumnStretch(1, 1)
+        grid.setColumnStretch(3, 1)
         self._cell(grid, 0, 0, "Start from", self.init, 3)
         self._cell(grid, 1, 0, "Network", self.edits["network"].widget)
         self._cell(grid, 1, 2, "Steps", self.edits["steps"].widget)
@@ -316,39 +321,10 @@ class SegmentForm(QWidget):
             self.changed.emit()
 
     # ------------------------------------------------------------------------------------------------------ showing it
-    @property
-    def said_slices(self) -> str:
-        """On what is trained, e.g. ``"5 complete, 2 partial slices in 3 volumes · 1 held back"``."""
-        used = self._split or Split(tuple(self._annotated))
-        looks = {name: look for name, look in self._annotated.items() if used.of(name) != "leave out"}
-        if not looks:
-            return "no annotated slices yet"
-        complete = sum(look.count("complete") for look in looks.values())
-        partial = sum(look.count("partial") for look in looks.values())
-        parts = [f"{n} {what}" for n, what in ((complete, "complete"), (partial, "partial")) if n]
-        noun = "slice" if complete + partial == 1 else "slices"
-        text = f"{', '.join(parts) or 'no'} {noun} in {words.count(len(looks), 'volume')}"
-        if used.validate:
-            kept = sum(len(look.slices) for name, look in looks.items() if name in used.validate)
-            return f"{text} · {kept} to measure on, in {words.count(len(used.validate), 'volume')}"
-        kept = self._held_back(complete + partial)
-        return f"{text} · {kept} held back" if kept else f"{text} · none held back: no scores"
-
-    def _held_back(self, slices: int) -> int:
-        """Return how many slices a run will hold back, as far as can be told without reading what is painted."""
-        from napari_sortingloss.segment.plan import FEWEST
-
-        share = float(self.more.edits["held_back"].value())
-        return max(1, round(share * slices)) if share and slices >= FEWEST else 0
-
     def _say_slices(self) -> None:
-        self.slices.setText(self.said_slices)
-        tips = [
-            f"{name}: {look.count('complete')} complete, {look.count('partial')} partial"
-            for name, look in self._annotated.items()
-        ]
-        tips.append("Held back: not trained on, to measure how good the network is. Share: see More.")
-        self.slices.setToolTip("\n".join(tips))
+        share = float(self.more.edits["held_back"].value())
+        self.slices.setText(said_slices(self._annotated, self._split, share))
+        self.slices.setToolTip("\n".join(about_slices(self._annotated)))
         self.edit_button.setVisible(len(self._annotated) > 1)
 
     def _title(self, run: str) -> str:

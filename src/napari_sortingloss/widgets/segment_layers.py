@@ -160,7 +160,7 @@ class SegmentLayers:
         else:
             layer = viewer.add_labels(plan.shown, opacity=0.5, **self._looks(plan), **where)
             layer.editable = False
-        self._below_annotations(viewer, layer)
+        self._put_below(viewer, layer, plan.content)
         viewer.layers.selection = selected or {layer}
         return layer
 
@@ -171,12 +171,13 @@ class SegmentLayers:
             return {"colormap": DirectLabelColormap(color_dict={None: "transparent", 1: DIFFERS})}
         return {"colormap": colormap_of(plan.classes), "features": class_names(plan.classes)}
 
-    def _below_annotations(self, viewer: Any, layer: Any) -> None:
-        """Leave what a person paints on top."""
+    def _put_below(self, viewer: Any, layer: Any, content: str) -> None:
+        """Leave on top what a person paints, and below that where two predictions differ."""
+        upper = ("annotations",) if content == DIFFERENCE else ("annotations", DIFFERENCE)
         above = [
             viewer.layers.index(other)
             for other in viewer.layers
-            if other.metadata.get(MARK, {}).get("content") == "annotations"
+            if other is not layer and other.metadata.get(MARK, {}).get("content") in upper
         ]
         if above and viewer.layers.index(layer) > min(above):
             viewer.layers.move(viewer.layers.index(layer), min(above))

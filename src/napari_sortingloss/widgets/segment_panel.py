@@ -62,6 +62,7 @@ class SegmentPanel(RunView):
 
     def __init__(self, background: Background) -> None:
         super().__init__(background)
+        self.curves.names["validation"] = "held-back slices"
         self.live = QCheckBox("&Live preview of the slice in view")
         self.live.setChecked(True)
         self.live.setToolTip(
@@ -90,8 +91,9 @@ class SegmentPanel(RunView):
         self.column.insertLayout(at, live)
         for i, widget in enumerate((self.scores, self.judged, self.judged_confusion)):
             self.column.insertWidget(at + 1 + i, widget)
-        for widget in (self.predictions_title, self.predictions, self.agreement):
-            self.column.addWidget(widget)
+        at = self.column.indexOf(self.table)
+        for i, widget in enumerate((self.predictions_title, self.predictions, self.agreement)):
+            self.column.insertWidget(at + i, widget)
         self._arrange()
 
     def make_table(self) -> RunTable:
@@ -151,6 +153,8 @@ class SegmentPanel(RunView):
     def apply_theme(self, colors: Colors) -> None:
         """Restyle."""
         super().apply_theme(colors)
+        # The classes have colours of their own, among them those of other curves.
+        self.curves.apply_theme(replace(colors, train=colors.muted, validation=colors.text))
         for part in (self.scores, self.judged, self.agreement, self.judged_confusion, self.predictions):
             part.apply_theme(colors)
 

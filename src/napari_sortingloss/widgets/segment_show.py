@@ -179,7 +179,7 @@ class Shown:
 
     # --------------------------------------------------------------------------------------------------- differences
     def difference(self, first: str, second: str) -> None:
-        """Show where two predictions of the volume in view differ, and nothing else of them."""
+        """Show where two predictions of the volume in view differ, above whatever else is shown of them."""
         stage = self._stage
         looks = {look.run: look for look in stage.predictions()}
         a, b = looks[first].value, looks[second].value
@@ -192,9 +192,6 @@ class Shown:
         self.hide_differences()
         study = place[0]
         stage.background.run(lambda: difference_plan(study, record, a, b), self._take)
-        for run in (first, second):
-            self.ticked.add(run)
-        self.refresh()
 
     def hide_differences(self) -> None:
         """Take the layer of the differences away."""
