@@ -183,8 +183,8 @@ def pieces(many):
     settings = plan_run(many, FinetuneSettings(held_back=0.0)).settings
     data = AnnotatedSlices(many, keys(settings.learnt), [1, 2], 0.0)
 
-    def make(size=32, around=0.5, batch=4, augment="none"):
-        return Pieces(data, batch, size, around, Augmenter(augment), seed=3)
+    def make(size=32, around=0.5, batch=4, augment="none", pose="as stored"):
+        return Pieces(data, batch, size, around, Augmenter(augment), pose, seed=3)
 
     return make
 
@@ -205,6 +205,21 @@ def test_a_batch_depends_on_its_step_and_generator_alone(pieces):
     assert not np.array_equal(first.draw(1, step_rng(3, 1, 0))[0], first.draw(2, step_rng(3, 2, 0))[0])
 
 
+def test_in_a_pose_a_slice_looks_different_each_time_and_its_labels_follow(pieces):
+    drawn = pieces(size=64, pose="turned and mirrored")
+    key = drawn.chosen(0)[0]
+    steps = [step for step in range(12) if key in drawn.chosen(step)]
+    seen = []
+    for step in steps:
+        images, targets = drawn.draw(step, step_rng(3, step, 0))
+        here = drawn.chosen(step).index(key)
+        inside = targets[here] != IGNORE
+        assert ((images[here] > 150) == (targets[here] == 1))[inside].mean() > 0.97
+        seen.append(images[here])
+    assert len(seen) > 3
+    assert all((a != b).any() for i, a in enumerate(seen) for b in seen[i + 1 :])
+
+
 def test_pieces_are_no_larger_than_the_slices_need(pieces):
     assert pieces(size=256).shape == (64, 64)
     images, targets = pieces(size=256).draw(0, step_rng(3, 0, 0))
@@ -219,7 +234,7 @@ def test_a_rare_class_is_seen_more_often_where_pieces_are_laid_around_classes(st
     data = AnnotatedSlices(study, [SliceKey("a", "z", 5)], [1], 0.0)
 
     def share(around):
-        drawn = Pieces(data, 8, 16, around, Augmenter("none"), seed=0)
+        drawn = Pieces(data, 8, 16, around, Augmenter("none"), "as stored", seed=0)
         found = np.concatenate([drawn.draw(step, step_rng(0, step, 0))[1] for step in range(20)])
         return (found == 1).any((1, 2)).mean()
 
@@ -232,6 +247,6 @@ def test_pieces_of_a_partial_slice_show_something_known(study, paint):
     labels[30:33, 40:43], labels[30:33, 43:46] = 1, BACKGROUND
     paint(study, "a", "z", 5, labels, status="partial")
     data = AnnotatedSlices(study, [SliceKey("a", "z", 5)], [1], 0.0)
-    drawn = Pieces(data, 8, 16, 0.0, Augmenter("none"), seed=0)
+    drawn = Pieces(data, 8, 16, 0.0, Augmenter("none"), "as stored", seed=0)
     targets = np.concatenate([drawn.draw(step, step_rng(0, step, 0))[1] for step in range(10)])
     assert (targets != IGNORE).any((1, 2)).mean() > 0.9

@@ -10,6 +10,7 @@ from napari_sortingloss.slices.tiles import (
     blending_weights,
     common_pixel,
     cut_out,
+    cut_turned,
     pixel_shape,
     resize_labels,
     tiles,
@@ -91,3 +92,35 @@ def test_blended_tiles_of_a_smooth_picture_are_that_picture():
         weight[rows, columns] += own
     assert weight.min() > 0
     np.testing.assert_allclose(total / weight, picture, rtol=1e-5)
+
+
+def turned(angle, mirror=1):
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[mirror * c, s], [-mirror * s, c]])
+
+
+def test_a_turned_crop_keeps_image_and_labels_together():
+    image = np.zeros((50, 70), np.uint8)
+    image[20:30, 30:50] = 200
+    labels = (image > 0).astype(np.uint8)
+    seen, known = cut_turned(image, labels, (25, 40), (64, 96), turned(0.7))
+    inside = known != IGNORE
+    assert ((seen > 100) == (known == 1))[inside].mean() > 0.99
+    assert (known == 1).sum() == pytest.approx(200, rel=0.05)
+
+
+def test_a_crop_that_is_not_turned_is_the_plain_one():
+    rng = np.random.default_rng(0)
+    image, labels = rng.integers(0, 255, (2, 60, 80), dtype=np.uint8)
+    plain = cut_out(image, labels, (22, 48), (32, 32))
+    same = cut_turned(image, labels, (22, 48), (32, 32), turned(0.0))
+    for one, other in zip(plain, same, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_around_a_turned_slice_its_edge_is_repeated_and_nothing_is_known():
+    image, labels = np.full((20, 20), 7, np.uint8), np.zeros((20, 20), np.uint8)
+    seen, known = cut_turned(image, labels, (10, 10), (32, 32), turned(np.pi / 4))
+    assert (seen == 7).all()
+    assert (known == 0).sum() == pytest.approx(400, rel=0.05)
+    assert set(np.unique(known)) == {0, IGNORE}

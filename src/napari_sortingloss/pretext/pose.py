@@ -11,6 +11,29 @@ ZOOM = 1.5
 """The most by which a specimen is enlarged or reduced."""
 
 
+def random_turn(rng: np.random.Generator, zoom: float, *, mirrored: bool = True) -> NDArray[np.float64]:
+    """Draw a turn by any angle, a change of size and, in half of the cases, a mirroring.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    zoom : float
+        The size changes by a factor from 1/zoom to zoom, both equally likely.
+    mirrored : bool
+        Whether to mirror at all.
+
+    Returns
+    -------
+    ndarray, shape (2, 2)
+        The linear map of (x, y).
+    """
+    angle = rng.uniform(-math.pi, math.pi)
+    factor = math.exp(rng.uniform(-1, 1) * math.log(zoom))
+    mirror = -1.0 if rng.random() < 0.5 and mirrored else 1.0
+    cos, sin = factor * math.cos(angle), factor * math.sin(angle)
+    return np.array([[mirror * cos, sin], [-mirror * sin, cos]])
+
+
 def random_pose(rng: np.random.Generator, size: int, zoom: float = ZOOM) -> NDArray[np.float64]:
     """Draw a turn by any angle, a mirroring (or none) and a change of size, about the centre of a square.
 
@@ -27,11 +50,7 @@ def random_pose(rng: np.random.Generator, size: int, zoom: float = ZOOM) -> NDAr
     ndarray, shape (2, 3)
         The affine map of (x, y) pixels, as OpenCV takes it.
     """
-    angle = rng.uniform(-math.pi, math.pi)
-    factor = math.exp(rng.uniform(-1, 1) * math.log(zoom))
-    mirror = -1.0 if rng.random() < 0.5 else 1.0
-    cos, sin = factor * math.cos(angle), factor * math.sin(angle)
-    turn = np.array([[mirror * cos, sin], [-mirror * sin, cos]])
+    turn = random_turn(rng, zoom)
     centre = np.full(2, (size - 1) / 2)
     return np.column_stack([turn, centre - turn @ centre])
 

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sortingloss.pretext.pose import random_turn
 from napari_sortingloss.segment.plan import SliceKey
+from napari_sortingloss.segment.settings import Pose
 from napari_sortingloss.slices import IGNORE
 from napari_sortingloss.slices.along import SlicesAlong
 from napari_sortingloss.slices.augment import Augmenter
 from napari_sortingloss.slices.loader import step_rng
-from napari_sortingloss.slices.tiles import cut_out, pixel_shape, resize_labels, to_pixels
+from napari_sortingloss.slices.tiles import cut_out, cut_turned, pixel_shape, resize_labels, to_pixels
 from napari_sortingloss.study.annotations import Annotations
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ CACHE_BYTES = 512 * 2**20
 
 MULTIPLE = 32
 """Pieces have sides that the network need not pad."""
+
+NEARER = 1.2
+"""A piece in a pose is shown by at most this factor nearer or farther."""
 
 _ORDER = 3
 """The stream of random numbers that orders the slices of an epoch."""
@@ -154,6 +159,8 @@ class Pieces:
     around_class : float
         The share of the pieces that are laid around a class drawn at random.
     augment : Augmenter
+    pose : {"as stored", "turned", "turned and mirrored"}
+        How each piece is shown.
     seed : int
         Of the run.
 
@@ -170,10 +177,11 @@ class Pieces:
         size: int,
         around_class: float,
         augment: Augmenter,
+        pose: Pose,
         seed: int,
     ) -> None:
         self._slices, self._batch, self._around = slices, batch, around_class
-        self._augment, self._seed = augment, seed
+        self._augment, self._pose, self._seed = augment, pose, seed
         height, width = np.max([slices.shape(key) for key in slices.keys], axis=0).tolist()
         self.shape: tuple[int, int] = (_fitting(height, size), _fitting(width, size))
 
@@ -210,7 +218,10 @@ class Pieces:
             y, x = divmod(int(found[int(place * len(found))]), width)
             reach = 0.5 if around and len(kinds) else 1.0
             centre = (y + reach * jitter[0] * h, x + reach * jitter[1] * w)
-        return cut_out(example.image, example.target, centre, (h, w))
+        if self._pose == "as stored":
+            return cut_out(example.image, example.target, centre, (h, w))
+        turn = random_turn(rng, NEARER, mirrored=self._pose == "turned and mirrored")
+        return cut_turned(example.image, example.target, centre, (h, w), turn)
 
 
 def _fitting(side: int, size: int) -> int:

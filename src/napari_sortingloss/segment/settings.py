@@ -15,6 +15,7 @@ from napari_sortingloss.training.settings import TrainSettings
 SCRATCH = "scratch"
 """Begin with fresh weights."""
 
+Pose = Literal["as stored", "turned", "turned and mirrored"]
 Take = Literal["all", "stem-3", "stem-2", "stem-1", "stem"]
 
 TAKEN: dict[str, tuple[str, ...]] = {
@@ -155,6 +156,14 @@ class FinetuneSettings(TrainSettings):
             "How strongly weights are pulled towards 0 (AdamW).", low=0.0, high=10.0, step=0.01, more=True
         ),
     ] = 0.01
+    pose: Annotated[
+        Pose,
+        Setting(
+            "Whether each piece is shown as if the specimen lay turned by any angle, a little nearer or farther, and mirrored.",
+            "Choose 'as stored' where all volumes lie the same way; never mirror where left and right are two classes.",
+            more=True,
+        ),
+    ] = "turned"
     class_pieces: Annotated[
         float,
         Setting(

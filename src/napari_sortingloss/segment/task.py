@@ -64,7 +64,6 @@ class SegmentationTask(PretextTask[FinetuneSettings]):
     title: ClassVar[str] = "Segmentation"
     help: ClassVar[str] = "The network learns from annotated slices what each pixel shows."
     settings_class: ClassVar[type[FinetuneSettings]] = FinetuneSettings
-    unused_parameters: ClassVar[bool] = True
     whole_model: ClassVar[bool] = True
 
     def __init__(self, settings: FinetuneSettings) -> None:
@@ -74,6 +73,7 @@ class SegmentationTask(PretextTask[FinetuneSettings]):
         self._part = 1
         self._counted: dict[Split, Tensor] = {}
         self._weights: Tensor | None = None
+        self.unused_parameters = settings.freeze > 0 and bool(settings.taken())
 
     def check(self, volumes: Sequence[Volume]) -> None:
         """See that there are volumes at all; the slices were looked at when the run was planned.
@@ -113,6 +113,7 @@ class SegmentationTask(PretextTask[FinetuneSettings]):
             settings.size,
             settings.class_pieces,
             Augmenter(settings.augment),
+            settings.pose,
             settings.seed,
         )
         if settings.class_weights == "balanced":
@@ -181,7 +182,7 @@ class SegmentationTask(PretextTask[FinetuneSettings]):
         ious = iou_of(counts)
         metrics: dict[str, Tensor | float] = {iou_metric(self.classes[k - 1].name): ious[k] for k in there}
         if there:
-            metrics["mean_iou"] = ious[there].mean()
+            metrics["mean_iou"] = torch.stack([ious[k] for k in there]).mean()
 
         def snapshot() -> SnapshotData:
             return self._snapshot(slices[:SHOWN], targets[:SHOWN], found[:SHOWN])

@@ -115,6 +115,44 @@ def cut_out(
     return crop, known
 
 
+def cut_turned(
+    image: Uint8,
+    labels: Uint8,
+    centre: tuple[float, float],
+    size: tuple[int, int],
+    turn: NDArray[np.float64],
+) -> tuple[Uint8, Uint8]:
+    """Cut a crop around a place out of a slice and its labels as it looks after a turn, each resampled once.
+
+    Parameters
+    ----------
+    image, labels : ndarray of uint8, shape (h, w)
+    centre : tuple of float
+        What will be in the middle of the crop, in pixels; along a side on which the slice is smaller, its own middle.
+    size : tuple of int
+        Height and width of the crop.
+    turn : ndarray, shape (2, 2)
+        The linear map of (x, y) from the slice to the crop.
+
+    Returns
+    -------
+    image, labels : ndarray of uint8, shape `size`
+        New arrays. Outside of the slice its edge is repeated, and the labels are ``IGNORE``.
+    """
+    import cv2
+
+    y, x = (
+        (side - 1) / 2 if side <= wanted else min(max(middle, wanted / 2), side - wanted / 2) - 0.5
+        for side, wanted, middle in zip(image.shape, size, centre, strict=True)
+    )
+    middle = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
+    pose = np.column_stack([turn, middle - turn @ np.array([x, y])])
+    shape = size[::-1]
+    seen = cv2.warpAffine(image, pose, shape, borderMode=cv2.BORDER_REPLICATE)
+    known = cv2.warpAffine(labels, pose, shape, flags=cv2.INTER_NEAREST, borderValue=(IGNORE,))
+    return np.asarray(seen, np.uint8), np.asarray(known, np.uint8)
+
+
 def tile_starts(side: int, tile: int, overlap: int) -> tuple[int, ...]:
     """Return where tiles of `tile` pixels begin so that neighbours share at least `overlap` of them and none sticks out."""
     if side <= tile:
