@@ -288,3 +288,27 @@ def test_another_network_cannot_begin_with_a_fine_tuning_run(annotated_study, se
     run = list(finetune(annotated_study, settings.replace(steps=1)))[-1].value["run"]
     with pytest.raises(BadSetting, match="it trained U-Net"):
         list(finetune(annotated_study, settings.replace(init=run, network="deeplabv3plus")))
+
+
+@pytest.mark.parametrize("events", [1, 2, 4, 9])
+def test_a_run_can_be_closed_at_any_moment_and_goes_on(annotated_study, settings, events):
+    job = finetune(annotated_study, settings.replace(validate=("b",), validate_every=1))
+    for _ in range(events):
+        next(job)
+    job.close()
+    (run,) = annotated_study.runs()
+    assert run.state() == "stopped"
+    again = [run.id] if (run.path / "last.pt").is_file() else []
+    for begun in again:
+        assert list(finetune(annotated_study, resume=begun))[-1].value["steps"] == 3
+    assert again or events < 9
+
+
+def test_annotations_that_went_during_a_pause_leave_nothing_to_go_on_with(annotated_study, settings, paint):
+    run = list(finetune(annotated_study, settings.replace(steps=1)))[-1].value["run"]
+    for name in ("a", "b"):
+        for index in (6, 15):
+            paint(annotated_study, name, "z", index, np.zeros((40, 52 - "ab".index(name)), np.uint8), "empty")
+    with pytest.raises(BadInput, match="no slice is annotated"):
+        list(finetune(annotated_study, resume=run, changes={"steps": 2}))
+    assert annotated_study.run(run).state() == "finished"

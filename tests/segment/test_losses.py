@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from napari_sortingloss.segment.losses import (
+    _confusion_by_product,
     confusion,
     cross_entropy,
     dice_loss,
@@ -91,3 +92,11 @@ def test_confusion_counts_known_pixels_and_iou_follows_from_it():
     ious = iou_of(counts)
     assert ious[:2].tolist() == pytest.approx([1 / 3, 2 / 4])
     assert ious[2].isnan()
+
+
+def test_both_ways_of_counting_agree():
+    torch.manual_seed(0)
+    target = torch.randint(0, 4, (3, 20, 30), dtype=torch.uint8)
+    target[target == 3] = IGNORE
+    found = torch.randint(0, 3, (3, 20, 30))
+    torch.testing.assert_close(_confusion_by_product(found, target, 3), confusion(found, target, 3))

@@ -6,7 +6,13 @@ import torch
 
 from napari_sortingloss.errors import BadInput, OutOfMemory
 from napari_sortingloss.segment.finetune import finetune
-from napari_sortingloss.segment.predictor import SMALLEST_TILE, Segmenter, build_network, load_segmenter
+from napari_sortingloss.segment.predictor import (
+    SMALLEST_TILE,
+    Segmenter,
+    build_network,
+    load_segmenter,
+    open_model,
+)
 from napari_sortingloss.segment.settings import FinetuneSettings
 
 MM = ((1.0, 1.0), "mm")
@@ -134,4 +140,40 @@ def test_a_run_that_cannot_segment_is_said(annotated_study):
         pytest.raises(BadInput, match="is no fine-tuning"),
         load_segmenter(writer.run),
     ):
+        pass
+
+
+def test_a_model_file_alone_says_what_its_run_says(annotated_study, tiny):
+    settings = FinetuneSettings(**tiny, network="deeplabv3plus", pixel_size=0.3)
+    run = annotated_study.run(list(finetune(annotated_study, settings))[-1].value["run"])
+    shown, about = slices(2, 40, 52), ((0.25, 0.26), "mm")
+    with (
+        load_segmenter(run, "best", "cpu", 1) as own,
+        open_model(run.path / "model.safetensors", "cpu", 1) as sent,
+    ):
+        assert sent.classes == own.classes
+        assert sent.pixel_size == own.pixel_size == 0.3
+        # The run computes in float32, as it was told to; the file in what the machine is best at.
+            np.testing.assert_allclose(sent.predict(shown, *about), own.predict(shown, *about), atol=0.01)
+
+
+def test_an_encoder_alone_cannot_segment(tmp_path):
+    from napari_sortingloss.networks.encoders import build_encoder
+    from napari_sortingloss.networks.weights import InputSpec, save_weights
+
+    path = tmp_path / "encoder.safetensors"
+    save_weights(path, build_encoder("resnet18"), InputSpec(encoder="resnet18", size=32))
+    with pytest.raises(BadInput, match="an encoder alone"), open_model(path, "cpu", 1):
+        pass
+
+
+def test_a_model_whose_weights_are_of_another_network_is_said(tmp_path, segmenter):
+    from napari_sortingloss.networks.weights import InputSpec, save_weights
+
+    path = tmp_path / "model.safetensors"
+    spec = InputSpec(
+        encoder="resnet18", size=32, network="unet", decoder_norm="group", classes={"1": ("rod", "#ff0000")}
+    )
+    save_weights(path, segmenter.network, spec)  # of two classes
+    with pytest.raises(BadInput, match="does not know"), open_model(path, "cpu", 1):
         pass

@@ -87,13 +87,37 @@ def load_network(
     except RuntimeError as error:
         why = "they belong to another kind of network"
         raise BadInput(what, why, "choose another run, or train again") from error
+    with ready(network, settings) as bfloat16:
+        yield Trained(network, settings, checkpoint.step, bfloat16)
+
+
+@contextmanager
+def ready(network: nn.Module, settings: TrainSettings) -> Iterator[bool]:
+    """Bring a network to its device, ready to be asked, for as long as the block lasts.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    settings : TrainSettings
+        With the device and the threads asked for; the threads are given back in the end.
+
+    Returns
+    -------
+    bool
+        Whether to compute in bfloat16.
+
+    Raises
+    ------
+    BadSetting
+        If the device is not there.
+    """
     machine = choose_machine(settings, 1)
     network.eval().to(torch.device(machine.kind))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     before = torch.get_num_threads()
-    if threads:
-        torch.set_num_threads(threads)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
     try:
-        yield Trained(network, settings, checkpoint.step, machine.bfloat16)
+        yield machine.bfloat16
     finally:
         torch.set_num_threads(before)

@@ -82,6 +82,8 @@ def _resume(
     if run.kind != KIND:
         raise BadInput(what, run.problem or f"it is no fine-tuning but '{run.kind}'", "choose another run")
     before = FinetuneSettings.from_json(run.settings)
+    if settings is not None:  # what it began with was settled then
+        settings = settings.replace(init=before.init, take=before.take, encoder=before.encoder)
     after = session.changed_settings(what, before, settings, changes, RESOLVED)
     plan = plan_again(study, after)
     writer = session.reopened_writer(run, plan.settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -12,10 +13,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_sortingloss.errors import BadInput, OutOfMemory
+from napari_sortingloss.errors import BadInput, BadSetting, OutOfMemory
 from napari_sortingloss.networks.encoders import build_encoder
 from napari_sortingloss.networks.segmentation import SegmentationNetwork, build_segmenter
-from napari_sortingloss.pretext.loading import load_network
+from napari_sortingloss.networks.weights import load_weights
+from napari_sortingloss.pretext.loading import load_network, ready
 from napari_sortingloss.segment.beginning import KIND
 from napari_sortingloss.segment.settings import FinetuneSettings
 from napari_sortingloss.slices.tiles import blending_weights, pixel_shape, tiles, to_pixels
@@ -265,3 +267,45 @@ def load_segmenter(
             settings.pixel_size or 0.0,
             trained.bfloat16,
         )
+
+
+@contextmanager
+def open_model(path: Path, device: str = "auto", threads: int = 0) -> Iterator[Segmenter]:
+    """Rebuild a segmentation network from its ``model.safetensors``, which needs no study and can be sent around.
+
+    Parameters
+    ----------
+    path : Path
+        As a fine-tuning run writes it. Nothing in it is ever run.
+    device, threads
+        As in `load_segmenter`. The segmenter's step, which the file does not know, is 0.
+
+    Raises
+    ------
+    BadInput
+        If the file is missing, damaged, not one of ours, or of an encoder alone.
+    BadSetting
+        If the device is not there.
+    """
+    state, spec = load_weights(path)
+    what = f"Cannot segment with '{path.name}'"
+    if not spec.network or not spec.classes:
+        raise BadInput(what, "it holds an encoder alone", "choose the model.safetensors of a fine-tuning run")
+    try:
+        settings = FinetuneSettings.from_json(
+            {
+                "encoder": spec.encoder,
+                "network": spec.network,
+                "decoder_norm": spec.decoder_norm,
+                "dropout": spec.dropout,
+            }
+        ).with_classes([LabelClass(int(v), name, color, "") for v, (name, color) in spec.classes.items()])
+        network = build_network(settings)
+        network.load_state_dict(state)
+    except (BadSetting, RuntimeError) as error:
+        raise BadInput(
+            what, "it was made for a network that this version does not know", "choose another file"
+        ) from error
+    settings = FinetuneSettings.from_json({**settings.to_json(), "device": device, "threads": threads})
+    with ready(network, settings) as bfloat16:
+        yield Segmenter(network, settings.label_classes(), 0, spec.pixel_size, bfloat16)

@@ -225,7 +225,7 @@ class PretextTask(ABC, Generic[S]):
     title: ClassVar[str]
     help: ClassVar[str]
     settings_class: ClassVar[type[TrainSettings]]
-    unused_parameters: ClassVar[bool] = False
+    unused_parameters: bool = False
     whole_model: ClassVar[bool] = False
 
     def __init__(self, settings: S) -> None:
