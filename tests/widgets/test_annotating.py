@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from painting import box, heard, on_disk, opened, settled, stroke, two_classes
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QEvent, QPoint, Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_sortingloss.study import Study
@@ -172,10 +172,18 @@ def test_a_drag_of_the_mouse_in_the_window_paints_and_ctrl_z_undoes(study, own_v
         window.show()
     made.go_to(6)
     own_viewer.reset_view()
-    qtbot.wait(100)
     canvas = own_viewer.window._qt_viewer.canvas.native
+    nudge = iter(range(10_000))
+
+    def over_the_volume() -> bool:
+        own_viewer.reset_view()
+        middle = QPoint(canvas.width() // 2, canvas.height() // 2)
+        qtbot.mouseMove(canvas, middle + QPoint(next(nudge) % 2, 0))
+        place = layer.world_to_data(own_viewer.cursor.position)
+        return all(3 < at < n - 3 for at, n in zip(place, SHAPE, strict=True))
+
+    qtbot.waitUntil(over_the_volume)
     middle = QPoint(canvas.width() // 2, canvas.height() // 2)
-    qtbot.mouseMove(canvas, middle)
     qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=middle)
     for step in range(1, 6):
         drag(canvas, middle + QPoint(6 * step, 0))
@@ -188,6 +196,7 @@ def test_a_drag_of_the_mouse_in_the_window_paints_and_ctrl_z_undoes(study, own_v
     canvas.setFocus()
     qtbot.keyClick(canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     qtbot.waitUntil(lambda: not np.any(layer.data))
+    settled(made, qtbot)
     assert made.statuses("z") == {}
 
 
@@ -427,3 +436,52 @@ def test_closing_napari_while_annotations_are_being_opened_lets_go_too(opened_cl
     opened_classes.shutdown()
     with AnnotationEditor(study, "fish_a") as editor:
         assert not np.any(editor.labels)
+
+
+def test_closing_the_window_in_the_middle_of_painting_loses_nothing(study, own_viewer, qtbot):
+    from napari_sortingloss.widgets.annotate import AnnotateWidget
+
+    two_classes(study)
+    window = own_viewer.window._qt_window
+    with qtbot.waitExposed(window):
+        window.show()
+    stage = AnnotateWidget(own_viewer)
+    own_viewer.window.add_dock_widget(stage)
+    stage.session.set_study(study)
+    layer = opened(stage.annotating, qtbot, "fish_a")
+    for x in range(4, 20, 4):
+        stroke(layer, (5, 9, x))
+    painted = np.array(layer.data)
+    session = stage.session
+    own_viewer.close()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    QApplication.processEvents()
+    assert session.closed
+    with AnnotationEditor(study, "fish_a") as editor:
+        assert np.array_equal(editor.labels, painted)
+        assert editor.undo_text == "stroke"
+
+
+# ---------------------------------------------------------------------------------------------------- the Study stage
+def test_a_volume_that_is_painted_on_can_be_renamed_in_the_study_stage(
+    annotating, study, session, viewer, qtbot
+):
+    from napari_sortingloss.widgets.study import StudyWidget
+
+    stage = StudyWidget(viewer)
+    viewer.window.add_dock_widget(stage)
+    stroke(annotating.layer, (5, 9, 12))
+    stage.actions_.rename("fish_a", "medaka")
+    qtbot.waitUntil(lambda: "medaka" in session.volumes)
+    assert session.current_volume == "medaka"
+    annotating.open("medaka")
+    assert opened(annotating, qtbot, "medaka").data[5, 9, 12] == 1
+    assert annotating.layer.name == "medaka · annotations"
+
+
+def test_the_layer_follows_another_voxel_size(annotating, study, session, qtbot):
+    study.update_volume("fish_a", voxel_size=(0.8, 0.5, 0.6))
+    session.refresh()
+    qtbot.waitUntil(lambda: tuple(annotating.layer.scale) == (0.8, 0.5, 0.6))
+    annotating.go_to(20)
+    assert annotating.slice_in_view() == ("z", 20)

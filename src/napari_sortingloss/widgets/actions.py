@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sortingloss.events import Event
 from napari_sortingloss.widgets import dialogs, layers, words
+from napari_sortingloss.widgets.annotating import annotating_of
 from napari_sortingloss.widgets.previews import Candidate
 from napari_sortingloss.widgets.sample import sample_job
 from napari_sortingloss.widgets.training_actions import order_job, turn_round
@@ -126,7 +127,7 @@ class StudyActions:
             if self._stage.session.current_volume == old:
                 self._stage.session.set_current_volume(new)
 
-        self._edit(lambda study: study.rename_volume(old, new), done)
+        self._set_aside((old,), lambda: self._edit(lambda study: study.rename_volume(old, new), done))
 
     def remove(self, names: Sequence[str]) -> None:
         """Ask, then remove volumes from the study; the files they came from stay."""
@@ -137,7 +138,9 @@ class StudyActions:
             for name in names:
                 layers.rename(viewer, str(study.path), name, None)
 
-        self._edit(lambda study: [study.remove_volume(name) for name in names], done)
+        self._set_aside(
+            names, lambda: self._edit(lambda study: [study.remove_volume(name) for name in names], done)
+        )
 
     def open_sample(self) -> None:
         """Make the sample study, if it is not there yet, and open it."""
@@ -156,6 +159,10 @@ class StudyActions:
                 self._stage.show_volumes(shown)
 
         return done
+
+    def _set_aside(self, names: Sequence[str], then: Callable[[], None]) -> None:
+        """Close the annotations of these volumes first: nothing that is being painted on is renamed or removed."""
+        annotating_of(self._stage.session).set_aside(names, then)
 
     def _edit(self, change: Callable[[Study], Any], then: Callable[[Any, Study], None]) -> None:
         stage, study = self._stage, self._stage.session.study

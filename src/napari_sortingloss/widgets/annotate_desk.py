@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -158,8 +158,27 @@ class AnnotationDesk(QObject):
         self.study = self.volume = None
         self.changed.emit()
 
+    def set_aside(self, volumes: Collection[str], then: Callable[[], None]) -> None:
+        """Close the annotations, if they are those of one of these volumes, then do something with the volumes.
+
+        Parameters
+        ----------
+        volumes : collection of str
+        then : callable
+            Called on the GUI thread once nobody here holds them: they can be renamed, removed or changed by a job.
+        """
+        if self.volume in volumes:
+            self.close()
+        if self.busy:
+            self._serial.run(lambda: None, lambda _: then())
+        else:
+            then()
+
     def shutdown(self) -> None:
-        """Write what is not written yet, and wait for it; the session ends."""
+        """Write what is not written yet, and wait for it; the session ends, and with it, most often, the viewer."""
+        if self.view is not None:
+            self.view.detach()
+            self.view = None
         self._let_go("closed")
         if self._serial.finish(PATIENCE):
             for editor in list(self.shared.made):  # opened, and never handed over
@@ -172,6 +191,7 @@ class AnnotationDesk(QObject):
             job.cancel()
         self.editor = self.view = self.problem = None
         self._at_work, self.undo_text, self.redo_text, self._slices = 0, "", "", ()
+        self.pending, self.saved_at = 0, None
         self.state = state
         self.shared.wanted += 1
         self._waiting = []

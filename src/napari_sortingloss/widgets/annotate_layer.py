@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -18,6 +19,7 @@ from napari_sortingloss.widgets.box_layer import slice_in_view, unit_ratio
 from napari_sortingloss.widgets.layers import (
     AXES,
     MARK,
+    UNITS,
     LayerPlan,
     fitting_unit,
     step_along,
@@ -26,6 +28,7 @@ from napari_sortingloss.widgets.layers import (
 from napari_sortingloss.widgets.theme import unwrap
 
 if TYPE_CHECKING:
+    from napari_sortingloss.study import VolumeRecord
     from napari_sortingloss.study.schema import Axis
 
 CONTENT = "annotations"
@@ -176,6 +179,19 @@ class AnnotationLayer:
         made = colormap(classes)
         made.selection, made.use_selection = self.layer.selected_label, self.layer.show_selected_label
         self.layer.colormap = made
+
+    def place(self, record: VolumeRecord) -> None:
+        """Follow a volume that was given another voxel size or unit."""
+        unit = UNITS.get(record.unit, record.unit)
+        scale = tuple(record.voxel_size)
+        if (scale, unit) == (self.plan.scale, self.plan.unit):
+            return
+        translate = tuple(o * s for o, s in zip(record.offset, scale, strict=True))
+        self.plan = replace(self.plan, scale=scale, translate=translate, unit=unit)
+        viewer = self._viewer()
+        if viewer is not None and self.there:
+            fitting = fitting_unit(viewer, unit, lambda mark: mark.get("volume") == self.plan.volume)
+            self.layer.scale, self.layer.translate, self.layer.units = scale, translate, (fitting,) * 3
 
     def set_keys(self, actions: Mapping[str, Callable[[], object]]) -> None:
         """Let keys over the image call actions while this layer is active.

@@ -224,6 +224,8 @@ class Annotating(AnnotationDesk):
             and self.volume not in self.session.volumes
         ):
             self.close()
+        elif self.view is not None and self.volume in self.session.volumes:
+            self.view.place(self.session.volumes[self.volume])
 
     def _on_classes(self) -> None:
         if self.view is not None:
