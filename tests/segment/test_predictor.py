@@ -154,7 +154,7 @@ def test_a_model_file_alone_says_what_its_run_says(annotated_study, tiny):
         assert sent.classes == own.classes
         assert sent.pixel_size == own.pixel_size == 0.3
         # The run computes in float32, as it was told to; the file in what the machine is best at.
-            np.testing.assert_allclose(sent.predict(shown, *about), own.predict(shown, *about), atol=0.01)
+        np.testing.assert_allclose(sent.predict(shown, *about), own.predict(shown, *about), atol=0.01)
 
 
 def test_an_encoder_alone_cannot_segment(tmp_path):
