@@ -24,7 +24,7 @@ REPORT = "report.html"
 HELD_BACK = ("fish_02", "fish_05")
 """The fish on which the demo measures the pre-training; it never trains on them."""
 
-PAINTED = ("fish_01", "fish_04", "fish_06")
+PAINTED = ("fish_01", "fish_03", "fish_06")
 """The fish of which a few slices are painted; the segmentation is judged on the others."""
 
 TUNING: dict[str, Any] = {}
@@ -91,7 +91,8 @@ def demo_job(settings: DemoSettings) -> Iterator[Event]:
     yield from _result_of(localize(study, LocalizeSettings(run=run, volumes=fish)))
     yield from _crops(study, run, fish)
     boxes = fish_boxes(study, run, fish, HELD_BACK)
-    painted, tuned, predicted, scores = yield from _segmented(study, settings, run, boxes)
+    flipped = [volume["name"] for volume in ordered["volumes"] if volume["flipped"]]
+    painted, tuned, predicted, scores = yield from _segmented(study, settings, run, boxes, flipped)
     report = folder / REPORT
     seconds = time.monotonic() - began
     write_report(report, Story(study, trained, ordered, boxes, painted, tuned, predicted, scores, seconds))
@@ -99,7 +100,7 @@ def demo_job(settings: DemoSettings) -> Iterator[Event]:
         value={
             "mean_displacement": trained["validation"]["mean_displacement"],
             "random_displacement": trained["validation"]["random_displacement"],
-            "flipped": [volume["name"] for volume in ordered["volumes"] if volume["flipped"]],
+            "flipped": flipped,
             "box_error": mean_error(boxes),
             "box_error_held_back": mean_error(one for one in boxes if one.held_back),
             "removed_fraction": sum(one.removed_fraction for one in boxes) / len(boxes),
@@ -141,7 +142,7 @@ def _sample(folder: Path) -> Generator[Event, None, Study]:
 
 
 def _segmented(
-    study: Study, settings: DemoSettings, run: str, boxes: Sequence[FishBox]
+    study: Study, settings: DemoSettings, run: str, boxes: Sequence[FishBox], flipped: Sequence[str]
 ) -> Generator[Event, None, tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any], dict[str, Any]]]:
     """Paint, fine-tune, predict and evaluate; return the slices and the results."""
     from napari_sortingloss.cli.demo_painter import paint
@@ -154,7 +155,8 @@ def _segmented(
     volumes = {one.name: one.name if one.crop is None else one.crop.name for one in boxes}
     teach = tuple(volumes[name] for name in PAINTED)
     judge = tuple(volume for name, volume in volumes.items() if name not in PAINTED)
-    painted = (yield from _result_of(paint(study, teach, settings.slices)))["slices"]
+    turned = [volumes[name] for name in flipped]
+    painted = (yield from _result_of(paint(study, teach, settings.slices, turned)))["slices"]
     tuning = FinetuneSettings(
         init=run,
         volumes=teach,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 WHAT = "painted by the demo"
 """What the action is called in the list of what was done."""
 
-_BINS, _REACH = 20, 0.12
+_BINS, _REACH = 40, 0.06
 """Into how many stretches an organ is divided, and how far a slice speaks for its neighbours, in lengths of the organ."""
 
 Areas = NDArray[np.int64]
 
 
-def paint(study: Study, volumes: Sequence[str], count: int) -> Iterator[Event]:
+def paint(
+    study: Study, volumes: Sequence[str], count: int, upside_down: Collection[str] = ()
+) -> Iterator[Event]:
     """Paint a few slices across the ordering axis of each volume and mark them complete: a job.
 
     Where as many slices are annotated already, by an earlier demo or a person, they stay and nothing is painted.
@@ -36,6 +38,8 @@ def paint(study: Study, volumes: Sequence[str], count: int) -> Iterator[Event]:
         Volumes with reference labels.
     count : int
         How many slices of each.
+    upside_down : collection of str
+        Those of the volumes in which the slices run from tail to head.
 
     Yields
     ------
@@ -55,14 +59,21 @@ def paint(study: Study, volumes: Sequence[str], count: int) -> Iterator[Event]:
         axis, reference = volume.axis, _reference(volume)
         areas = np.stack([(reference == value).sum(axis=(1, 2)) for value in values], axis=1)
         there = [one.index for one in Annotations(study, name).slices() if one.axis == axis]
+        last = len(areas) - 1
+
+        def along(index: int, turned: bool = name in upside_down, last: int = last) -> int:
+            return last - index if turned else index
+
+        seen = areas[::-1] if name in upside_down else areas
         for index in there:
-            coverage.add(areas, index)
+            coverage.add(seen, along(index))
         if len(there) >= count:
             yield Notice(message=f"{name}: {len(there)} slices are annotated already and stay.")
             done += [{"volume": name, "axis": axis, "index": index} for index in there]
             continue
         with AnnotationEditor(study, name) as editor:
-            for index in sorted([*there, *coverage.choose(areas, count - len(there), there)]):
+            chosen = coverage.choose(seen, count - len(there), [along(index) for index in there])
+            for index in sorted([*there, *(along(position) for position in chosen)]):
                 if index not in there:
                     editor.put_slice(axis, index, reference[index], what=WHAT, status="complete")
                 done.append({"volume": name, "axis": axis, "index": index})
@@ -112,11 +123,12 @@ class Coverage:
             In the order in which they were chosen; fewer where no other slice shows anything.
         """
         stretches = _stretches(areas)
+        worth = _worth(areas)
         left = np.asarray(areas.any(axis=1), np.bool_)
         left[list(taken)] = False
         chosen: list[int] = []
         while left.any() and len(chosen) < count:
-            gain = (np.exp(-self._covered) * -np.expm1(-stretches)).sum(axis=(1, 2))
+            gain = (worth * np.exp(-self._covered) * -np.expm1(-stretches)).sum(axis=(1, 2))
             best = int(np.where(left, gain, -1.0).argmax())
             chosen.append(best)
             left[max(0, best - 3) : best + 4] = False  # a neighbour shows nearly the same
@@ -135,6 +147,18 @@ def _stretches(areas: Areas) -> NDArray[np.float64]:
             at = (where - where[0] + 0.5) / (where[-1] - where[0] + 1)
             covers[where, k] = np.exp(-0.5 * ((at[:, None] - bins) / _REACH) ** 2)
     return covers
+
+
+def _worth(areas: Areas) -> NDArray[np.float64]:
+    """Return how much each stretch of each organ counts, more where it is thick; all organs together are one more."""
+    worth = np.ones((areas.shape[1] + 1, _BINS))
+    for k in range(areas.shape[1]):
+        where = np.flatnonzero(areas[:, k])
+        if len(where):
+            ends = np.linspace(where[0], where[-1], _BINS)
+            worth[k] = np.interp(ends, np.arange(len(areas)), areas[:, k])
+            worth[k] = np.sqrt(worth[k] / worth[k].mean())
+    return worth
 
 
 def _reference(volume: Volume) -> NDArray[np.uint8]:

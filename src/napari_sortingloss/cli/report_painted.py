@@ -11,7 +11,17 @@ import numpy as np
 from napari_sortingloss.cli import label_pictures as pictures
 from napari_sortingloss.cli.console import time_text
 from napari_sortingloss.cli.fish_pictures import stretched
-from napari_sortingloss.cli.report_parts import Log, chip, chips, lines, names, picture, smoothed, table
+from napari_sortingloss.cli.report_parts import (
+    Log,
+    Points,
+    chip,
+    chips,
+    lines,
+    names,
+    picture,
+    smoothed,
+    table,
+)
 from napari_sortingloss.cli.svg import Line, plot
 from napari_sortingloss.study.annotations import Annotations
 
@@ -114,26 +124,13 @@ def fine_tuning(run: Run, tuned: Mapping[str, Any], classes: Sequence[LabelClass
     ]
     mean = split.get("mean_iou", [])
     if mean:
-        steps, values = _steps(mean)
+        steps, values = _steps(mean) if split is log.validation else smoothed(mean)
         per_class.append(Line("", steps, values, "currentColor", "6 3"))
     if per_class:
         curves.append(
             plot(per_class, title=f"IoU of each organ, {title} slices", x_label="step", y_label="IoU")
         )
-    best = max((value for _, value in mean), default=None)
-    held = run.settings.get("validate") or ()
-    where = (
-        "on the validation volumes"
-        if held
-        else "on the slices that were held back"
-        if split is log.validation
-        else "on the slices it trains on"
-    )
-    reached = (
-        f" Measured {where}, the mean IoU (dashed) climbed to <b>{best:.2f}</b>; the weights of that moment are used."
-        if best is not None
-        else ""
-    )
+    reached = _reached(run, log, mean)
     network = {"unet": "U-Net", "deeplabv3plus": "DeepLabV3+"}.get(
         str(run.settings.get("network", "")), str(run.settings.get("network", "segmentation network"))
     )
@@ -147,6 +144,23 @@ def fine_tuning(run: Run, tuned: Mapping[str, Any], classes: Sequence[LabelClass
         f"{time_text(float(tuned.get('seconds', 0.0)))}{rate}. Every slice is altered before each look: turned, stretched, "
         f"blurred, lit differently, always together with its colours.{reached}</p>"
         f'<div class="row">{"".join(curves)}</div>{chips(classes)}'
+    )
+
+
+def _reached(run: Run, log: Log, mean: Points) -> str:
+    """Say what the mean IoU came to, and on what it was measured."""
+    if not mean:
+        return ""
+    if "mean_iou" in log.validation:
+        where = (
+            "the validation volumes" if run.settings.get("validate") else "painted slices that were held back"
+        )
+        best = max(value for _, value in mean)
+        return f" Measured on {where}, the mean IoU (dashed) climbed to <b>{best:.2f}</b>; the weights of that moment are used."
+    last = smoothed(mean)[1][-1]
+    return (
+        f" On the pieces of slices that it trains on the mean IoU (dashed) came to {last:.2f}. That flatters it: none of so few "
+        "slices is held back here; the next chapter is the test."
     )
 
 
