@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_sortingloss.segment.learning_curve_cells import between_indices
 from napari_sortingloss.segment.learning_curve_scores import (
     as_classes,
     confusion,
@@ -52,8 +53,8 @@ PRETRAINED: dict[str, tuple[str, ...]] = {
     "sorting800": ("--task", "sorting", "--steps", "800"),
     "sorting2500": ("--task", "sorting", "--steps", "2500"),
     "sorting8000": ("--task", "sorting", "--steps", "8000"),
-    "sorting2500-zoom": ("--task", "sorting", "--steps", "2500", "--zoom", "4"),
-    "sorting8000-zoom": ("--task", "sorting", "--steps", "8000", "--zoom", "4"),
+    "sorting2500-zoom": ("--task", "sorting", "--steps", "2500", "--zoom", "3"),
+    "sorting8000-zoom": ("--task", "sorting", "--steps", "8000", "--zoom", "3"),
     "sorting2500-listmle": ("--task", "sorting", "--steps", "2500", "--ranking", "listmle"),
     "sorting2500-softrank": ("--task", "sorting", "--steps", "2500", "--ranking", "softrank"),
     "sorting2500-tough": ("--task", "sorting", "--steps", "2500", "--augment", "tough"),
@@ -88,6 +89,7 @@ BASE: dict[str, Any] = {
     "learning_rate": 1e-3,
     "augment": "normal",
     "dropout": 0.0,
+    "init_weights": "last",
     "held_back": 0.0,
     "validate_every": 1_000_000,
     "checkpoint_every": 1_000_000,
@@ -105,16 +107,21 @@ VARIED: dict[str, dict[str, Any]] = {
     "dropout0.1": {"dropout": 0.1},
     "steps600": {"steps": 600},
     "steps1200": {"steps": 1200},
+    "as-stored": {"pose": "as stored"},
+    "mirrored": {"pose": "turned and mirrored"},
     "batchnorm": {"decoder_norm": "batch"},
     "decay0": {"weight_decay": 0.0},
     "decay0.1": {"weight_decay": 0.1},
     "anywhere": {"class_pieces": 0.0},
     "balanced": {"class_weights": "balanced"},
+    "as-stored": {"pose": "as stored"},
+    "mirrored": {"pose": "turned and mirrored"},
     "deeplab": {"network": "deeplabv3plus"},
 }
 """What is changed in every group of arms alike, scratch included: it is tuned as carefully as the others."""
 
 TAKEN_OVER: dict[str, dict[str, Any]] = {
+    "best": {"init_weights": "best"},
     "encoder0.1": {"encoder_rate": 0.1},
     "encoder0.3": {"encoder_rate": 0.3},
     "freeze50": {"freeze": 50},
@@ -249,10 +256,9 @@ class Bench:
 
     def trained(self, arm: Arm, seed: int, drawn: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
         """Fine-tune on the drawn slices and judge on the ten heads, and between the drawn slices."""
+        from napari_sortingloss.events import Result
         from napari_sortingloss.segment.finetune import finetune
         from napari_sortingloss.segment.predictor import load_segmenter
-
-        from napari_sortingloss.events import Result
         from napari_sortingloss.segment.settings import FinetuneSettings
         from napari_sortingloss.study.classes import add_class
 
@@ -332,8 +338,7 @@ class Bench:
 
     def between(self, indices: Iterable[int]) -> tuple[int, ...]:
         """Return the judged slices between annotated ones."""
-        known = set(indices)
-        return tuple(i for i in range(min(known) + 1, max(known), self.given.every) if i not in known)
+        return tuple(between_indices(tuple(indices), self.given.every))
 
     def pretrained(self, name: str) -> str | None:
         """Return the id of a pre-training run; with ``--pretrain`` it is made where there is none."""

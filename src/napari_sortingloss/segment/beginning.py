@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from napari_sortingloss.errors import BadInput, BadSetting
@@ -10,8 +11,11 @@ from napari_sortingloss.networks import encoder_info, segmenter_info
 from napari_sortingloss.segment.settings import SCRATCH, FinetuneSettings
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from napari_sortingloss.networks.segmentation import SegmentationNetwork
     from napari_sortingloss.study import Run, Study
+    from napari_sortingloss.training.checkpoints import Which
 
 KIND = "finetune"
 """The kind of run, see `napari_sortingloss.study.Run`."""
@@ -113,19 +117,29 @@ def begin(network: SegmentationNetwork, study: Study, settings: FinetuneSettings
         _take_all(network, run, settings)
         return
     from napari_sortingloss.networks.encoders import load_parts
-    from napari_sortingloss.networks.weights import load_weights
 
-    state, _ = load_weights(run.path / _file(run))
-    load_parts(network.encoder, state, settings.taken())
+    load_parts(network.encoder, _encoder_weights(run, settings.init_weights), settings.taken())
+
+
+def _encoder_weights(run: Run, which: Which) -> Mapping[str, Tensor]:
+    """Return the weights of a pre-trained encoder."""
+    from napari_sortingloss.networks.weights import load_weights
+    from napari_sortingloss.training.checkpoints import load_checkpoint, path_of
+
+    if which == "last" and path_of(run.path, "last").is_file():
+        prefix = "encoder."
+        network = load_checkpoint(run.path).network
+        return {k.removeprefix(prefix): v for k, v in network.items() if k.startswith(prefix)}
+    return load_weights(run.path / _file(run))[0]
 
 
 def _take_all(network: SegmentationNetwork, run: Run, settings: FinetuneSettings) -> None:
     """Take over a whole network; of its head the rows of the classes that are still told apart."""
     import torch
 
-    from napari_sortingloss.training.checkpoints import best_or_last
+    from napari_sortingloss.training.checkpoints import best_or_last, load_checkpoint
 
-    checkpoint = best_or_last(run.path)
+    checkpoint = (best_or_last if settings.init_weights == "best" else load_checkpoint)(run.path)
     state = dict(checkpoint.network)
     before = [0, *(c.value for c in FinetuneSettings.from_json(checkpoint.settings).label_classes())]
     rows = [0, *(c.value for c in settings.label_classes())]

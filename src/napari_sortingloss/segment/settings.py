@@ -106,6 +106,14 @@ class FinetuneSettings(TrainSettings):
             more=True,
         ),
     ] = "stem-2"
+    init_weights: Annotated[
+        Literal["best", "last"],
+        Setting(
+            "Which weights of the run are begun with: the best on its validation volumes, or the last.",
+            label="Its weights",
+            more=True,
+        ),
+    ] = "best"
     freeze: Annotated[
         int,
         Setting(
