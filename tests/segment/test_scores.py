@@ -12,6 +12,16 @@ from napari_sortingloss.segment.scores import Confusion, Surfaces, mean, surface
 SPACING = (0.4, 0.25, 0.3)
 
 
+def measured(surfaces):
+    """What the surfaces say in the end."""
+    steps = surfaces.finish()
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
 def two_labellings(seed=0, shape=(14, 11, 17)):
     rng = np.random.default_rng(seed)
     return (rng.integers(0, 3, shape, np.uint8) for _ in range(2))
@@ -102,10 +112,17 @@ def test_surface_distances_are_those_of_distance_maps_whatever_the_slabs(height)
     surfaces = Surfaces((1,), SPACING)
     for start in range(0, len(truth), height):
         surfaces.add(start, truth[start : start + height], predicted[start : start + height])
-    found = surfaces.finish()[1]
+    found = measured(surfaces)[1]
     expected = by_distance_maps(truth == 1, predicted == 1, SPACING)
     assert (found.mean, found.hausdorff95) == pytest.approx(expected)
     assert not surfaces.thinned
+
+
+def test_measuring_lets_go_now_and_then(monkeypatch):
+    monkeypatch.setattr(scores, "QUERIES", 100)
+    surfaces = Surfaces((1,), SPACING)
+    surfaces.add(0, *balls())
+    assert len(list(surfaces.finish())) > 5
 
 
 def test_a_shift_of_two_voxels_along_the_thick_axis_is_its_length():
@@ -114,7 +131,7 @@ def test_a_shift_of_two_voxels_along_the_thick_axis_is_its_length():
     predicted[10, 3:9, 4:11] = 1
     surfaces = Surfaces((1,), SPACING)
     surfaces.add(0, truth, predicted)
-    found = surfaces.finish()[1]
+    found = measured(surfaces)[1]
     assert found.mean == pytest.approx(0.8)
     assert found.hausdorff95 == pytest.approx(0.8)
 
@@ -123,7 +140,7 @@ def test_there_is_no_distance_to_a_surface_that_is_not_there():
     truth, predicted = balls()
     surfaces = Surfaces((1, 2), SPACING)
     surfaces.add(0, truth, np.zeros_like(predicted))
-    assert surfaces.finish() == {1: None, 2: None}
+    assert measured(surfaces) == {1: None, 2: None}
 
 
 def test_distances_are_measured_only_from_voxels_that_count():
@@ -133,12 +150,12 @@ def test_distances_are_measured_only_from_voxels_that_count():
     surfaces, halves = Surfaces((1,), SPACING), Surfaces((1,), SPACING)
     surfaces.add(0, truth, predicted, known)
     halves.add(0, truth, predicted, np.ones_like(known))
-    found, everywhere = surfaces.finish()[1], halves.finish()[1]
+    found, everywhere = measured(surfaces)[1], measured(halves)[1]
     assert everywhere.mean == pytest.approx(by_distance_maps(truth == 1, predicted == 1, SPACING)[0])
     assert found.mean < everywhere.mean  # the wrong corner is in the other half
     nothing = Surfaces((1,), SPACING)
     nothing.add(0, truth, predicted, np.zeros_like(known))
-    assert nothing.finish() == {1: None}
+    assert measured(nothing) == {1: None}
 
 
 def test_very_large_surfaces_are_thinned_out_and_said_to_be(monkeypatch):
@@ -147,7 +164,7 @@ def test_very_large_surfaces_are_thinned_out_and_said_to_be(monkeypatch):
     monkeypatch.setattr(scores, "MOST_POINTS", 600)
     surfaces = Surfaces((1,), SPACING)
     surfaces.add(0, truth, predicted)
-    found = surfaces.finish()[1]
+    found = measured(surfaces)[1]
     assert surfaces.thinned
     assert found.mean == pytest.approx(exact, abs=0.15)
 
@@ -166,4 +183,4 @@ def test_every_second_voxel_gives_about_the_same_distance(height):
     for start in range(0, len(truth), height):
         surfaces.add(start, truth[start : start + height], predicted[start : start + height])
     exact = by_distance_maps(truth == 1, predicted == 1, spacing)[0]
-    assert surfaces.finish()[1].mean == pytest.approx(exact, abs=0.3)
+    assert measured(surfaces)[1].mean == pytest.approx(exact, abs=0.3)

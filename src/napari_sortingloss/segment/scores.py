@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -239,8 +239,8 @@ class Surfaces:
         self._gather(joined[0], joined[1], joined[2])
         self._tail = tuple(None if part is None else part[-2:] for part in joined)  # type: ignore[assignment]
 
-    def finish(self) -> dict[int, SurfaceScore | None]:
-        """Measure the distances.
+    def finish(self) -> Generator[None, None, dict[int, SurfaceScore | None]]:
+        """Measure the distances, yielding now and then.
 
         Returns
         -------
@@ -254,7 +254,9 @@ class Surfaces:
             ]
             self._gather(last[0], last[1], last[2])
             self._tail = None
-        found = {v: self._measure(self._points[v, 0], self._points[v, 1]) for v in self.values}
+        found = {}
+        for value in self.values:
+            found[value] = yield from self._measure(self._points[value, 0], self._points[value, 1])
         self._points.clear()
         return found
 
@@ -275,28 +277,28 @@ class Surfaces:
                     self._points[value, which].add(points.astype(np.int32), counts)
         self._index += len(truth) - 2
 
-    def _measure(self, truth: _Points, predicted: _Points) -> SurfaceScore | None:
+    def _measure(self, truth: _Points, predicted: _Points) -> Generator[None, None, SurfaceScore | None]:
         self.thinned = self.thinned or truth.step > 1 or predicted.step > 1
         if not (truth.count and predicted.count):
             return None
         total, number, far = 0.0, 0, []
         for one, other in ((truth, predicted), (predicted, truth)):
-            distances = self._distances(one, other)
+            distances = yield from self._distances(one, other)
             if distances.size:
                 total, number = total + float(distances.sum()), number + len(distances)
                 far.append(float(np.quantile(distances, 0.95)))
         return SurfaceScore(total / number, max(far)) if number else None
 
-    def _distances(self, one: _Points, other: _Points) -> NDArray[np.float64]:
+    def _distances(self, one: _Points, other: _Points) -> Generator[None, None, NDArray[np.float64]]:
         from scipy.spatial import cKDTree
 
         tree = cKDTree(other.all() * self._spacing, balanced_tree=False, compact_nodes=False)
         points = one.counted()
-        parts = [
-            tree.query(points[start : start + QUERIES] * self._spacing)[0]
-            for start in range(0, len(points), QUERIES)
-        ]
-        return np.concatenate(parts) if parts else np.zeros(0)
+        parts = [np.zeros(0)]
+        for start in range(0, len(points), QUERIES):
+            parts.append(tree.query(points[start : start + QUERIES] * self._spacing)[0])
+            yield
+        return np.concatenate(parts)
 
 
 class _Points:

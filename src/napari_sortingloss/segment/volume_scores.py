@@ -144,7 +144,14 @@ def score_reference(
             gathered.add(start, truth, said, known)
         yield stop
     if gathered is not None:
-        found.surfaces = gathered.finish()
+        measuring = gathered.finish()
+        while True:
+            try:
+                next(measuring)
+            except StopIteration as end:
+                found.surfaces = end.value
+                break
+            yield volume.shape[across]
         found.thinned = gathered.thinned
     return found
 
