@@ -114,8 +114,6 @@ VARIED: dict[str, dict[str, Any]] = {
     "decay0.1": {"weight_decay": 0.1},
     "anywhere": {"class_pieces": 0.0},
     "balanced": {"class_weights": "balanced"},
-    "as-stored": {"pose": "as stored"},
-    "mirrored": {"pose": "turned and mirrored"},
     "deeplab": {"network": "deeplabv3plus"},
 }
 """What is changed in every group of arms alike, scratch included: it is tuned as carefully as the others."""
