@@ -11,7 +11,7 @@ import tifffile
 from localizing import trained
 from painting import heard, on_disk, opened, settled, stroke, two_classes
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLineEdit
+from qtpy.QtWidgets import QApplication, QLineEdit
 
 from napari_sortingloss.events import Progress, Result
 from napari_sortingloss.study import Study
@@ -189,6 +189,10 @@ def test_it_fits_a_narrow_dock_with_long_names(ready, study, viewer, theme, qtbo
     viewer.theme = theme
     shown(ready, qtbot)
     assert ready.scroll.widget().minimumSizeHint().width() <= 350 - 12 - 16
+    ready.resize(350, 700)
+    ready.saved.setText("✓ saved 59 min ago")
+    QApplication.processEvents()
+    assert ready.saved.width() >= ready.saved.fontMetrics().horizontalAdvance(ready.saved.text())
 
 
 # -------------------------------------------------------------------------------------------------- classes and keys
@@ -496,6 +500,55 @@ def test_the_same_anatomy_in_another_volume_is_a_jump_and_a_way_back(ready, qtbo
     ready.actions_.back()
     opened(ready.annotating, qtbot, "fish_a")
     assert ready.annotating.slice_in_view() == ("z", 6)
+
+
+def looked_at(study: Study, run: str) -> None:
+    """Leave what a run that was asked for suggestions leaves: what it sees in each volume, and its list."""
+    from napari_sortingloss.segment.embeddings import (
+        SliceFeatures,
+        sampled_positions,
+        weights_stamp,
+        write_features,
+    )
+    from napari_sortingloss.segment.suggest import FILE
+    from napari_sortingloss.study import atomic
+
+    seen_by = study.run(run)
+    for volume in study.select(None):
+        at = sampled_positions(volume, seen_by.kind)
+        place = (at / volume.n_slices).astype(np.float32)
+        found = SliceFeatures(
+            volume=volume.name,
+            axis=volume.axis,
+            positions=at,
+            indices=at,
+            slices=volume.n_slices,
+            embeddings=np.stack([np.sin(3 * place), np.cos(3 * place)], axis=1),
+            anatomy=place,
+            foreground=np.ones(len(at), bool),
+            doubt=np.full(len(at), np.nan, np.float32),
+            step=20,
+        )
+        write_features(seen_by, volume, found, weights_stamp(seen_by, "best"))
+    atomic.write_json(seen_by.path / FILE, {"run": run, "step": 20, "slices": []})
+
+
+def test_a_run_that_looked_ranks_anew_after_each_stroke_and_finds_the_same_anatomy(ready, study, qtbot):
+    run = trained(study)
+    looked_at(study, run)
+    ready.session.refresh()
+    qtbot.waitUntil(lambda: ready.suggestions.run == run)
+    shown(ready, qtbot)
+    first = ready.suggestions.hints[0]
+    assert f"by {run}" in ready.reason.text()
+    ready.annotating.go_to(first.index)
+    stroke(ready.annotating.layer, (first.index, 9, 12))
+    qtbot.waitUntil(lambda: bool(ready.suggestions.hints) and ready.suggestions.hints[0].index != first.index)
+    places: list[Any] = []
+    ready.suggestions.same_anatomy("fish_a", 12, places.extend)
+    qtbot.waitUntil(lambda: bool(places))
+    assert [(place.volume, place.axis) for place in places] == [("fish_b", "z")]
+    assert abs(places[0].index - 10) <= 1
 
 
 def test_without_a_run_that_looked_the_same_anatomy_says_what_to_do(ready, qtbot):

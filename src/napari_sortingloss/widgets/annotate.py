@@ -72,7 +72,7 @@ class AnnotateWidget(Stage):
         self.content = QWidget()
         self._build()
         self.complete_button = self.add_button("Complete", self.actions_.complete, primary=True)
-        self._footer.insertWidget(1, self.saved, 1)
+        self._footer.insertWidget(1, self.saved, 100)
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
@@ -130,6 +130,7 @@ class AnnotateWidget(Stage):
         for signal in (session.study_changed, session.volumes_changed, session.current_volume_changed):
             self.follow(signal, self._on_session)
         self.follow(session.runs_changed, self._look_for_suggestions)
+        self.follow(session.annotations_changed, self._look_for_suggestions)
         self.follow(session.classes_changed, self._on_classes)
         self.follow(session.jobs.changed, self._update_soon)
         self.follow(annotating.changed, self._update_soon)
@@ -307,7 +308,9 @@ class AnnotateWidget(Stage):
         axis = annotating.axis
         statuses = annotating.statuses(axis)
         runs = tuple((info.id, info.summary.get("step")) for info in self.session.runs)
-        wanted = (annotating.volume, axis, tuple(sorted(statuses)), runs, self.suggestions.job is None)
+        look = self.session.annotated.get(annotating.volume)  # a run ranks by what is on disk
+        disk = tuple((one.axis, one.index) for one in look.slices) if look is not None else ()
+        wanted = (annotating.volume, axis, tuple(sorted(statuses)), runs, disk, self.suggestions.job is None)
         if wanted != self._suggested_for:
             self._suggested_for = wanted
             count = annotating.shape["zyx".index(axis)]
