@@ -73,3 +73,8 @@ def test_neither_the_settings_nor_the_job_load_torch():
         "napari_sortingloss.study.previews; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_field_of_view_is_not_silently_ignored():
+    with pytest.raises(BadSetting, match="set the pixel size instead"):
+        FinetuneSettings(field_of_view=20.0)

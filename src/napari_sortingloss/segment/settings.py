@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
+from napari_sortingloss.errors import BadSetting
 from napari_sortingloss.networks import segmenter_info
 from napari_sortingloss.settings import Setting
 from napari_sortingloss.study.classes import LabelClass
@@ -96,7 +97,8 @@ class FinetuneSettings(TrainSettings):
         ),
     ] = None
     field_of_view: Annotated[
-        float | None, Setting("Not used: slices are not resized to a square; see pixel size.", hidden=True)
+        float | None,
+        Setting("Always 0: pieces of slices are not resized to a square; see pixel size.", hidden=True),
     ] = 0.0
     take: Annotated[
         Take,
@@ -226,6 +228,15 @@ class FinetuneSettings(TrainSettings):
         tuple[str, ...],
         Setting("The slices held back, likewise.", hidden=True),
     ] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.field_of_view:
+            raise BadSetting(
+                f"Cannot fine-tune with a field of view of {self.field_of_view:g} mm",
+                "slices are trained on in pieces, not resized to a square",
+                "set the pixel size instead",
+            )
 
     def curves(self) -> tuple[Curve, ...]:
         """Return the figures worth drawing: the loss, the mean IoU, and that of each class once they are settled."""
