@@ -33,7 +33,7 @@ OPEN_ALL = """
 import sys, warnings
 import napari, napari.viewer
 viewer = napari.viewer.Viewer(show=False)
-for title in ("Study", "Pre-train", "Localize", "Workbench"):
+for title in ("Study", "Pre-train", "Localize", "Annotate", "Segment", "Workbench"):
     viewer.window.add_plugin_dock_widget("napari-sortingloss", title)
 heavy = {"torch", "monai", "lightning_fabric", "albumentations", "cv2", "SimpleITK", "nibabel"} & set(sys.modules)
 viewer.window._qt_window._save_current_window_settings = lambda: None
@@ -104,7 +104,7 @@ def test_every_stage_fits_the_width_it_asks_for_at_least(viewer, study, theme, q
 
 
 def test_every_key_is_given_once_within_a_stage_and_is_in_the_list(keep, viewer):
-    for stage in ("study", "pretrain", "localize"):
+    for stage in ("study", "pretrain", "localize", "annotate", "segment"):
         keys = [s.keys for s in SHORTCUTS if s.stage in (stage, "any")]
         assert len(keys) == len(set(keys))
     listed = keep(ShortcutList("study")).findChildren(QLabel)

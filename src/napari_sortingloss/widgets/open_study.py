@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,15 +28,28 @@ def open_in_napari(folder: Path) -> Any:
     from napari_sortingloss.widgets.session import session_of
 
     viewer = napari.Viewer(title=f"{folder.name} - SortingLoss")
-    viewer.window.add_plugin_dock_widget("napari-sortingloss", "Workbench")
+    _, bench = viewer.window.add_plugin_dock_widget("napari-sortingloss", "Workbench")
     session = session_of(viewer)
-    session.open_path(folder, lambda: begin_with_boxes(session))
+    session.open_path(folder, lambda: begin_with_results(session, bench.show_prediction))
     return viewer
 
 
-def begin_with_boxes(session: Session) -> None:
-    """Show what was localised in the open study, where anything was: its first volume, with its layers."""
-    if session.localized:
+def begin_with_results(session: Session, show_prediction: Callable[[str, str], None]) -> None:
+    """Show what there is to see in the open study: labels that were predicted, or else boxes that were found.
+
+    Parameters
+    ----------
+    session : Session
+    show_prediction : callable
+        Shows what a run predicted for a volume, the current one.
+    """
+    whole = [look for looks in session.predictions.values() for look in looks.values() if look.complete]
+    if whole:
+        newest = max(whole, key=lambda look: look.value.created)
+        session.set_current_volume(newest.volume)
+        session.show_stage("Segment")
+        show_prediction(newest.volume, newest.run)
+    elif session.localized:
         session.set_current_volume(next(name for name in session.volumes if name in session.localized))
         session.show_stage("Localize")
 

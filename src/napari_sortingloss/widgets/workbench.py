@@ -9,6 +9,7 @@ from qtpy.QtCore import QSize
 from qtpy.QtWidgets import QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from napari_sortingloss.widgets.lifetime import follow
+from napari_sortingloss.widgets.segment import SegmentWidget
 from napari_sortingloss.widgets.session import session_of
 from napari_sortingloss.widgets.stage import WIDTH, Stage
 from napari_sortingloss.widgets.stages import STAGES
@@ -45,6 +46,12 @@ class Workbench(QWidget):
         """Bring a stage to the front."""
         if title in self.stages:
             self.tabs.setCurrentWidget(self.stages[title])
+
+    def show_prediction(self, volume: str, run: str) -> None:
+        """Show what a run predicted for the current volume, as the Segment stage does after predicting it."""
+        stage = self.stages["Segment"]
+        assert isinstance(stage, SegmentWidget)
+        stage.shown.finish(volume, run)
 
     def apply_theme(self, colors: Colors) -> None:
         """Restyle the tabs."""
