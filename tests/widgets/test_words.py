@@ -36,3 +36,24 @@ def test_voxel_sizes_name_each_axis_only_where_they_differ():
 
 def test_intensities_have_no_exponent():
     assert [words.number(v) for v in (31220.4, -0.2489, 0)] == ["31,220", "-0.249", "0"]
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (1.234, "mm", "1.2 mm²"),
+        (0.0004, "mm", "400 µm²"),
+        (250_000, "um", "0.25 mm²"),
+        (340, "", "340 px²"),
+        (42.4, "mm", "42 mm²"),
+    ],
+)
+def test_areas_are_in_the_unit_that_reads_best(value, unit, text):
+    assert words.area(value, unit) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "just now"), (2.2, "2 s ago"), (185, "3 min ago"), (2e5, "2 days ago")]
+)
+def test_moments_are_so_long_ago(seconds, text):
+    assert words.ago(seconds) == text
