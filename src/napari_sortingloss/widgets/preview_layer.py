@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,17 @@ def class_names(classes: Iterable[LabelClass]) -> Mapping[str, list[Any]]:
         "index": [0, *(one.value for one in found)],
         "class": ["background", *(one.name for one in found)],
     }
+
+
+def put_below(viewer: Any, layer: Any, contents: Collection[str]) -> None:
+    """Put a layer of ours below those with some contents, e.g. below what a person paints."""
+    above = [
+        viewer.layers.index(other)
+        for other in viewer.layers
+        if other is not layer and other.metadata.get(MARK, {}).get("content") in contents
+    ]
+    if above and viewer.layers.index(layer) > min(above):
+        viewer.layers.move(viewer.layers.index(layer), min(above))
 
 
 class PreviewLayer:
@@ -126,6 +137,7 @@ class PreviewLayer:
                 metadata={MARK: mark},
             )
             layer.editable = False
+            put_below(viewer, layer, ("annotations",))
             viewer.layers.selection = selected  # whoever paints goes on painting
             return
         layer.data = data

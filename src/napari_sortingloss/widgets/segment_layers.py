@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_sortingloss.widgets.layers import AXES, MARK, UNITS, find, fitting_unit, take_away_in_turn
-from napari_sortingloss.widgets.preview_layer import class_names, colormap_of
+from napari_sortingloss.widgets.preview_layer import class_names, colormap_of, put_below
 from napari_sortingloss.widgets.theme import unwrap
 
 if TYPE_CHECKING:
@@ -160,7 +160,8 @@ class SegmentLayers:
         else:
             layer = viewer.add_labels(plan.shown, opacity=0.5, **self._looks(plan), **where)
             layer.editable = False
-        self._put_below(viewer, layer, plan.content)
+        above = ("annotations",) if plan.content == DIFFERENCE else ("annotations", DIFFERENCE)
+        put_below(viewer, layer, above)
         viewer.layers.selection = selected or {layer}
         return layer
 
@@ -170,17 +171,6 @@ class SegmentLayers:
 
             return {"colormap": DirectLabelColormap(color_dict={None: "transparent", 1: DIFFERS})}
         return {"colormap": colormap_of(plan.classes), "features": class_names(plan.classes)}
-
-    def _put_below(self, viewer: Any, layer: Any, content: str) -> None:
-        """Leave on top what a person paints, and below that where two predictions differ."""
-        upper = ("annotations",) if content == DIFFERENCE else ("annotations", DIFFERENCE)
-        above = [
-            viewer.layers.index(other)
-            for other in viewer.layers
-            if other is not layer and other.metadata.get(MARK, {}).get("content") in upper
-        ]
-        if above and viewer.layers.index(layer) > min(above):
-            viewer.layers.move(viewer.layers.index(layer), min(above))
 
     def hide(self, mark: dict[str, str]) -> None:
         """Take a layer away."""

@@ -131,6 +131,7 @@ class PredictActions:
         self._study, self.run, self.at_work, self._grown = study, run, "", 0.0
         title = f"Predicting {names[0] if len(names) == 1 else words.count(len(names), 'volume')}"
         job = stage.session.jobs.submit(title, predict_job(study, settings), PREDICT)
+        stage.shown.expect(run)
         stage.follow(job.signals.event, self._on_event)
         stage.follow(job.signals.failed, stage.bar.show_error)
         stage.follow(job.signals.cancelled, self._on_cancelled)

@@ -112,15 +112,17 @@ class Shown:
             self.unsure.add(run)
             self.refresh()
 
+    def expect(self, run: str) -> None:
+        """A run is about to predict: what it says is to be seen as it grows."""
+        self.ticked.add(run)
+        self.say()
+
     def grow(self, volume: str, run: str) -> None:
         """Show how much of a volume a run has predicted, if the volume is in view."""
         stage, study = self._stage, self._stage.session.study
         if study is None or volume != stage.session.current_volume:
             return
-        if run not in self.ticked and not self._growing_in_view(volume, run):
-            self.ticked.add(run)
-            self.say()
-        if run not in self.ticked:
+        if run not in self.ticked:  # a person has enough of it
             return
 
         def read() -> Prediction | None:
@@ -133,10 +135,6 @@ class Shown:
                 self._show(volume, found, labels_plan)
 
         stage.background.run(read, take, topic="grow")
-
-    def _growing_in_view(self, volume: str, run: str) -> bool:
-        """Whether the prediction was in the table before: then a person decides whether it is shown."""
-        return run in self._stage.session.predictions.get(volume, {})
 
     def finish(self, volume: str, run: str) -> None:
         """Show a prediction that has just been finished, as soon as the study says that it is there."""
