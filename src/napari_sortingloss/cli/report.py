@@ -252,7 +252,7 @@ def _end(story: Story, runs: Sequence[Run]) -> str:
     return (
         f"<ul><li><b>Paint a little more where it is weak</b>, here {escape(weak)}: the program says which slices would help "
         "most, and why.</li><li><b>Look along three axes</b> instead of one (<code>--axes zyx</code>): three times the time, "
-        "smoother surfaces.</li><li><b>Correct and train on</b>: take a predicted slice over in napari, repair it, mark it "
+        "and worth a try where slices across all three were painted.</li><li><b>Correct and train on</b>: take a predicted slice over in napari, repair it, mark it "
         "complete, resume the run.</li><li><b>Ask whether pre-training helped</b> on your own data: <code>learning-curve</code> "
         "trains from scratch and from a run on the same slices, several times, and draws both.</li><li><b>Take the labels "
         "elsewhere</b>: in the frame of the original scan, with the right voxel size, as NIfTI, NRRD, TIFF, OME-Zarr or a "

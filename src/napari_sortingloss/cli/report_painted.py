@@ -141,8 +141,8 @@ def fine_tuning(run: Run, tuned: Mapping[str, Any], classes: Sequence[LabelClass
         f"<p>A {escape(network)} is trained on the painted slices and nothing else. Its encoder does not start from random "
         f"numbers but from what it learned by putting slices into order (<code>{escape(init)}</code>); the decoder, which "
         f"turns what the encoder sees into colours, is new. {tuned.get('steps', 0)} steps took "
-        f"{time_text(float(tuned.get('seconds', 0.0)))}{rate}. Every slice is altered before each look: turned, stretched, "
-        f"blurred, lit differently, always together with its colours.{reached}</p>"
+        f"{time_text(float(tuned.get('seconds', 0.0)))}{rate}. Every slice is altered before each look, always together "
+        f"with its colours, as if the fish lay otherwise in its tube.{reached}</p>"
         f'<div class="row">{"".join(curves)}</div>{chips(classes)}'
     )
 
