@@ -24,6 +24,7 @@ from napari_sortingloss.study.annotation_files import (
     annotation_path,
     create_labels,
     open_labels,
+    read_ahead,
     write_table,
 )
 from napari_sortingloss.study.annotation_journal import Journal
@@ -104,6 +105,7 @@ class AnnotationKeeper:
             check_room(self.study, self._what, 0)
             create_labels(self.path, self.about.shape)
         self.labels = open_labels(self.path, self.volume, self.about.shape, "r+")
+        read_ahead(self.path / LABELS)
         self._voxels: Labels = self.labels.view(np.ndarray)
         self._journal = Journal(self.path, self.volume)
         if self._file_is_new:

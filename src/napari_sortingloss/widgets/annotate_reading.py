@@ -69,7 +69,8 @@ def read(study: Study, volume: str, shared: Shared, turn: int) -> Opened | None:
     if shared.wanted != turn:
         close(editor, shared)
         return None
-    return Opened(editor.labels, plan, classes, retired, editor)
+    labels = np.asarray(editor.labels)  # as a plain array, whose slices are made faster than a memmap's
+    return Opened(labels, plan, classes, retired, editor)
 
 
 def close(editor: AnnotationEditor | None, shared: Shared) -> None:
