@@ -30,6 +30,7 @@ PAINTED = ("fish_01", "fish_03", "fish_06")
 TUNING: dict[str, Any] = {
     "network": "deeplabv3plus",
     "size": 96,
+    "learning_rate": 2e-3,
     "class_weights": "balanced",
     "class_pieces": 0.8,
     "pose": "turned and mirrored",
