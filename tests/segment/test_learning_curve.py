@@ -42,9 +42,9 @@ def quick(monkeypatch):
     """Trials that train nothing: what an arm scores is set by hand; every trial that ran is listed."""
     ran = []
 
-    def run(self, cell, drawn):
+    def run(self, cell, drawn, words):
         ran.append(cell)
-        yield Progress(done=1, total=2, what="training")
+        yield Progress(done=1, total=2, what=words)
         value = 0.4 + 0.1 * cell.slices + (0.0 if cell.arm == "scratch" else 0.02 * (1 + cell.seed))
         figures = {"rod": value, "body": value + 0.1}
         return {"annotated": 4, "iou": figures, "dice": figures, "between": None}
@@ -138,6 +138,8 @@ def test_differences_are_paired_by_seed():
 
 def test_slices_between_annotated_ones_are_judged():
     assert between_indices((20, 5, 10), 3) == [6, 9, 12, 15, 18]
+    assert between_indices((20, 5), 8) == [8, 16]
+    assert between_indices((20, 5), 100) == [12]
     assert between_indices((4,), 1) == []
 
 

@@ -222,7 +222,7 @@ def learning_curve(study: Study, settings: LearningCurveSettings) -> Iterator[Ev
             if cell.arm == INTERPOLATION:
                 measured = interpolation_cell(study, drawn, list(names), settings.every)
             else:
-                measured = yield from clock.over_all(trial.run(cell, drawn))
+                measured = yield from clock.over_all(trial.run(cell, drawn, _words(cell, titles)))
             folder.append(cell, measured)
             clock.finish(cell)
             if measured["iou"] is not None:
@@ -404,7 +404,8 @@ class _Clock:
 
 
 def _words(cell: Cell, titles: Mapping[str, str]) -> str:
-    return f"{titles.get(cell.arm, cell.arm)}, {cell.slices} slices a volume, seed {cell.seed}"
+    slices = "1 slice" if cell.slices == 1 else f"{cell.slices} slices"
+    return f"{titles.get(cell.arm, cell.arm)}, {slices} a volume, seed {cell.seed}"
 
 
 def _mean(values: Mapping[str, float | None]) -> float:

@@ -73,8 +73,16 @@ class Trial:
         """Return the slices that are annotated in a trial, the same for every arm."""
         return draw_slices(candidates, cell.seed, self._settings.volumes_per_seed, cell.slices)
 
-    def run(self, cell: Cell, drawn: Drawn) -> Generator[Event, None, dict[str, Any]]:
+    def run(self, cell: Cell, drawn: Drawn, words: str) -> Generator[Event, None, dict[str, Any]]:
         """Train and judge; return what was measured.
+
+        Parameters
+        ----------
+        cell : Cell
+        drawn : mapping of str to tuple of int
+            From `draw`.
+        words : str
+            What progress calls the trial.
 
         Yields
         ------
@@ -86,7 +94,6 @@ class Trial:
         UserError
             As fine-tuning.
         """
-        words = f"{cell.arm}, {cell.slices} slices a volume, seed {cell.seed}"
         self._clear()
         try:
             child = self._annotated(cell, drawn)
@@ -221,9 +228,10 @@ def interpolation_cell(study: Study, drawn: Drawn, values: Sequence[int], every:
 
 
 def between_indices(indices: Sequence[int], every: int) -> list[int]:
-    """Return every n-th of the slices that lie between annotated ones."""
+    """Return every n-th of the slices that lie between annotated ones, as far from one end as from the other."""
     known = set(indices)
-    return [i for i in range(min(known) + 1, max(known), every) if i not in known]
+    low, high = min(known) + 1, max(known)
+    return [i for i in range(low + (high - low - 1) % every // 2, high, every) if i not in known]
 
 
 def _named(names: Sequence[str], values: NDArray[np.float64]) -> dict[str, float | None]:
