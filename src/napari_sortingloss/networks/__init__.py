@@ -87,7 +87,7 @@ class SegmenterInfo:
 
 
 SEGMENTERS: tuple[SegmenterInfo, ...] = (
-    SegmenterInfo("unet", "U-Net", 3.15, 830.0),
+    SegmenterInfo("unet", "U-Net", 3.24, 1350.0),
     SegmenterInfo("deeplabv3plus", "DeepLabV3+", 1.15, 630.0),
 )
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 Norm = Literal["group", "batch"]
 
-UNET_WIDTHS = (256, 128, 64, 32, 16)
+UNET_WIDTHS = (256, 128, 64, 64, 32)
 """Channels of the U-Net's decoder from the coarsest to the finest level."""
 
 ASPP_RATES = (6, 12, 18)

@@ -15,6 +15,36 @@ from napari_sortingloss.networks.encoders import Encoder
 STRIDE = 32
 """Slices are brought to multiples of this inside the network."""
 
+WIDE = 512
+"""The head learns as fast as if it had so many channels to look at: a step of Adam moves each weight by the same amount,
+so behind few channels the logits would hardly leave 0 in a short run, and rare classes never appear."""
+
+QUIET = 0.01
+"""The standard deviation with which the logits begin, for inputs of 1."""
+
+
+class Head(nn.Conv2d):
+    """The last 1 x 1 convolution, with a gain that makes up for few channels.
+
+    Parameters
+    ----------
+    channels, outputs : int
+
+    Notes
+    -----
+    The multiplier of the output layer in Yang et al., Tensor Programs V (2021), taken for the width of the decoder.
+    """
+
+    def __init__(self, channels: int, outputs: int) -> None:
+        super().__init__(channels, outputs, 1)
+        self.gain = WIDE / channels
+        nn.init.normal_(self.weight, std=QUIET / self.gain)
+        nn.init.zeros_(self.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits, shape (n, outputs, h, w)."""
+        return super().forward(x) * self.gain
+
 
 class SegmentationNetwork(nn.Module):
     """Says of every pixel of a slice what it shows.
@@ -40,7 +70,7 @@ class SegmentationNetwork(nn.Module):
         self.encoder, self.decoder = encoder, decoder
         self.drop: nn.Module = nn.Dropout2d(dropout) if dropout else nn.Identity()
         channels: Any = decoder.out_channels
-        self.head = nn.Conv2d(channels, classes + 1, 1)
+        self.head = Head(channels, classes + 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of background and classes.
