@@ -5,8 +5,8 @@ a study with a generated volume and a U-Net on ResNet-18 with fresh weights (the
 prints the ratio of the times of ``predict`` and of the network on the very batches that ``predict`` gives it, held in
 memory. The two take turns within one run; the median of the ratios counts. Asked for: at most 1.15 across the ordering
 axis. Where other programs use the computer, the ratio of the processor times, over all threads, tells more: it says what
-``predict`` does besides, and the clock's ratio cannot be above it on a quiet computer. Options set the size of the volume, the network, the number of classes, the device, the axes and whether the
-entropy is written.
+``predict`` does besides, though not how long it waits. Options set the size of the volume, the network, the number of
+classes, the device, the axes and whether the entropy is written.
 
 ``--memory`` prints instead how much memory a prediction adds for the volume and for one with twice as many slices.
 """

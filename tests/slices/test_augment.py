@@ -245,7 +245,7 @@ def test_without_augmentation_a_slice_stays_as_it_is(slice_image):
 
 
 def test_an_unknown_level_is_refused_in_one_sentence():
-    with pytest.raises(BadSetting, match="choose none or normal or tough"):
+    with pytest.raises(BadSetting, match="choose none or light or normal or tough"):
         Augmenter("wild")
 
 
@@ -278,3 +278,11 @@ def test_upright_augmentation_turns_nothing_and_brings_no_black_edge_in(level):
         assert changed.min() >= 50
         assert np.ptp(changed.astype(int), axis=0).max() <= 1
     assert recipe("none", upright=True) == ()
+
+
+def test_light_leaves_out_what_blurs_and_changes_intensity_more_often():
+    groups = recipe("light")
+    names = {name for _, functions in groups for name, _ in functions}
+    assert not names & {"Blur", "MedianBlur", "MotionBlur", "GlassBlur", "CLAHE", "Equalize"}
+    assert {"RandomBrightnessContrast", "RandomGamma", "GridDistortion", "GaussNoise"} <= names
+    assert [p for p, _ in groups] == [0.5, 0.5, 0.5]

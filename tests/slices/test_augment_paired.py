@@ -72,7 +72,7 @@ def test_grey_values_and_glass_blur_change_the_slice_alone(group, name):
     assert any(not np.array_equal(changed, image) for changed, _ in results)
 
 
-@pytest.mark.parametrize("level", ["none", "normal", "tough"])
+@pytest.mark.parametrize("level", ["none", "light", "normal", "tough"])
 def test_equal_generators_give_equal_pairs_and_the_slice_of_the_unpaired_call(level):
     image, labels = pair()
     augmenter = Augmenter(level)

@@ -205,6 +205,9 @@ def box_text(box: Any) -> str:
 
 def export(result: Result) -> str:
     """Summarise ``export``."""
+    if result.get("surfaces"):
+        rows = [[found["name"], f"{found['triangles']}", found["path"]] for found in result["surfaces"]]
+        return table(rows, ["surface", "triangles", "file"])
     box = result.get("box")
     return f"Wrote {result['path']}" + (f", the voxels {box_text(box)} of {result['volume']}" if box else "")
 

@@ -245,7 +245,7 @@ class SegmentationTask(PretextTask[FinetuneSettings]):
         counts = self._counted.pop(split, None)
         if counts is None or not int(counts.sum()):
             return None
-        return MatrixData(counts.cpu().numpy(), (BACKGROUND_NAME, *(c.name for c in self.classes)), "pixel")
+        return MatrixData(counts.cpu().numpy(), (BACKGROUND_NAME, *(c.name for c in self.classes)), "class")
 
     def preview(
         self, network: nn.Module, request: PreviewRequest | None, evaluation: Evaluation

@@ -8,7 +8,7 @@ from typing import Literal
 # albumentations asks a server for its newest version whenever it is imported; a specimen's computer may be offline.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
-AugmentLevel = Literal["none", "normal", "tough"]
+AugmentLevel = Literal["none", "light", "normal", "tough"]
 """How strongly a slice is changed before the network sees it (see `napari_sortingloss.slices.augment`)."""
 
 Weighting = Literal["uniform", "centred"]

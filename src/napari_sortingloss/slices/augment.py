@@ -34,7 +34,8 @@ def recipe(level: AugmentLevel, *, upright: bool = False) -> tuple[Group, ...]:
 
     Parameters
     ----------
-    level : {"none", "normal", "tough"}
+    level : {"none", "light", "normal", "tough"}
+        ``light`` is ours: `normal` without what blurs, and with its change of intensity in half of the slices.
     upright : bool
         Whether slices keep their angle, for tasks that ask for it: nothing turns them, and what moves in from
         outside mirrors the slice instead of being black, so that no straight edge tells the angle.
@@ -63,6 +64,8 @@ def recipe(level: AugmentLevel, *, upright: bool = False) -> tuple[Group, ...]:
         )
     if level == "none":
         return ()
+    if level == "light":
+        return _light(upright)
     tough = level == "tough"
     blur = {"blur_limit": (3, 15 if tough else 5)}
     light = 0.4 if tough else 0.2
@@ -104,6 +107,12 @@ def recipe(level: AugmentLevel, *, upright: bool = False) -> tuple[Group, ...]:
     )
 
 
+def _light(upright: bool) -> tuple[Group, ...]:
+    """Return the groups of `light`: those of `normal` that leave small structures as sharp as they are."""
+    _, _, (_, intensity), (_, geometry), noise = recipe("normal", upright=upright)
+    return (0.5, intensity), (0.5, [one for one in geometry if one[0] != "GlassBlur"]), noise
+
+
 _OURS = {"GaussNoise": RoundedGaussNoise, "GlassBlur": QuickGlassBlur}
 
 
@@ -131,7 +140,7 @@ class Augmenter:
 
     Parameters
     ----------
-    level : {"none", "normal", "tough"}
+    level : {"none", "light", "normal", "tough"}
         How strongly; see `recipe`.
     upright : bool
         Whether slices keep their angle; see `recipe`.

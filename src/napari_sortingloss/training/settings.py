@@ -90,10 +90,10 @@ class TrainSettings(Settings):
         ),
     ] = 3e-4
     augment: Annotated[
-        Literal["normal", "tough", "none"],
+        Literal["light", "normal", "tough", "none"],
         Setting(
             help="How strongly each slice is altered before the network sees it.",
-            when="Choose tough for few volumes, none only to compare.",
+            when="Choose tough for few volumes, light where blur would hide what matters, none only to compare.",
             label="Augmentation",
             more=True,
         ),
