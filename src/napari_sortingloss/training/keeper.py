@@ -6,14 +6,60 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_sortingloss.errors import BadSetting
 from napari_sortingloss.events import Saved
+from napari_sortingloss.study.previews import remove_preview_after
 from napari_sortingloss.training import checkpoints, failures
 from napari_sortingloss.training.curves import Curve
 from napari_sortingloss.training.engine import Engine
 from napari_sortingloss.training.export import export_encoder, export_model
+from napari_sortingloss.training.pictures import remove_pictures_after
 
 if TYPE_CHECKING:
     from napari_sortingloss.networks.weights import InputSpec
+    from napari_sortingloss.study import RunWriter
+
+
+def begin_anew_or_again(writer: RunWriter | None, resume: bool, steps: int) -> checkpoints.Checkpoint | None:
+    """Clear away what a killed program left of a run, and go back to its last checkpoint where it is resumed.
+
+    Parameters
+    ----------
+    writer : RunWriter or None
+        The run, held for writing; None in a process that does not write.
+    resume : bool
+    steps : int
+        How many the run is to have in the end.
+
+    Returns
+    -------
+    Checkpoint or None
+        Where to go on from; the run's log and pictures behind it are gone.
+
+    Raises
+    ------
+    BadSetting
+        If all steps are done.
+    BadInput
+        If there is no sound checkpoint.
+    """
+    if writer is None:
+        return None
+    folder = writer.run.path
+    checkpoints.remove_leftovers(folder)
+    if not resume:
+        return None
+    found = checkpoints.load_checkpoint(folder)
+    if found.step >= steps:
+        raise BadSetting(
+            f"Cannot go on with '{folder.name}'",
+            f"it has done all its {found.step} steps",
+            f"ask for more than {found.step} steps",
+        )
+    writer.rewind(found.step)
+    remove_pictures_after(folder, found.step)
+    remove_preview_after(folder, found.step)
+    return found
 
 
 class Keeper:

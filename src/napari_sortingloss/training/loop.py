@@ -8,19 +8,17 @@ from contextlib import ExitStack, nullcontext, suppress
 from enum import IntFlag
 from typing import TYPE_CHECKING, Any
 
-from napari_sortingloss.errors import BadSetting, UserError
+from napari_sortingloss.errors import UserError
 from napari_sortingloss.events import Event, Notice, Progress, Result, Split, State
-from napari_sortingloss.study.previews import remove_preview_after
 from napari_sortingloss.training import checkpoints, failures
 from napari_sortingloss.training.curves import main_curve
 from napari_sortingloss.training.devices import pick_device
 from napari_sortingloss.training.engine import Engine
 from napari_sortingloss.training.feed import Feed
 from napari_sortingloss.training.interrupts import deaf, unbroken
-from napari_sortingloss.training.keeper import Keeper
+from napari_sortingloss.training.keeper import Keeper, begin_anew_or_again
 from napari_sortingloss.training.machine import choose_machine
 from napari_sortingloss.training.meters import Every, Sums
-from napari_sortingloss.training.pictures import remove_pictures_after
 from napari_sortingloss.training.place import Place
 from napari_sortingloss.training.reporter import Reporter
 from napari_sortingloss.training.speeds import remember_speed
@@ -148,7 +146,9 @@ class _Fit:
                 raise told from error
 
     def _begin(self) -> Generator[Event]:
-        found = self._found_checkpoint()
+        found = begin_anew_or_again(self.writer, self.resume, self.settings.steps)
+        if found is not None:
+            self.step = found.step
         self.begun = True
         yield self.report.state("running", self.step)
         yield self.report.progress(0, "getting ready")
@@ -174,26 +174,6 @@ class _Fit:
         self.stack.callback(lambda: self.feed.close())
         self.whole = True
         yield self.report.tell(Notice(message=self.machine.text))
-
-    def _found_checkpoint(self) -> checkpoints.Checkpoint | None:
-        if self.writer is None:
-            return None
-        folder = self.writer.run.path
-        checkpoints.remove_leftovers(folder)
-        if not self.resume:
-            return None
-        found = checkpoints.load_checkpoint(folder)
-        if found.step >= self.settings.steps:
-            raise BadSetting(
-                f"Cannot go on with '{folder.name}'",
-                f"it has done all its {found.step} steps",
-                f"ask for more than {found.step} steps",
-            )
-        self.step = found.step
-        self.writer.rewind(found.step)
-        remove_pictures_after(folder, found.step)
-        remove_preview_after(folder, found.step)
-        return found
 
     def _start_workers(self) -> Iterator[Event]:
         first, *others = own_places(self.settings.devices)
