@@ -102,6 +102,7 @@ BASE: dict[str, Any] = {
 VARIED: dict[str, dict[str, Any]] = {
     "lr3e-4": {"learning_rate": 3e-4},
     "lr2e-3": {"learning_rate": 2e-3},
+    "light": {"augment": "light"},
     "tough": {"augment": "tough"},
     "none": {"augment": "none"},
     "dropout0.1": {"dropout": 0.1},
