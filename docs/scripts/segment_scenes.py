@@ -306,12 +306,16 @@ def train_on(window: Window, steps: int) -> None:
     stage = window.bench.stages["Segment"]
     window.bench.show_stage("Segment")
     window.spin(1.0)
-    earlier = next(info for info in window.session.runs if info.kind == "finetune")
+    before = [info.id for info in window.session.runs if info.kind == "finetune"]
+    earlier = next(info for info in window.session.runs if info.id == before[0])
     stage.form.choose_init(earlier.id)
     stage.form.set_value(steps=steps)
     window.spin(1.0)
     stage.start_button.click()
-    window.wait("a second run", lambda: sum(info.kind == "finetune" for info in window.session.runs) == 2)
+    window.wait(
+        "another run",
+        lambda: sum(info.kind == "finetune" for info in window.session.runs) > len(before),
+    )
     window.wait("its end", lambda: state_of(window) == "finished")
     newest = next(info for info in window.session.runs if info.kind == "finetune")
     learnt = len(newest.settings["learnt"]) + len(newest.settings["kept"])

@@ -29,17 +29,21 @@ PAINTED = ("fish_01", "fish_03", "fish_06")
 
 TUNING: dict[str, Any] = {
     "network": "deeplabv3plus",
+    "take": "all",
+    "init_weights": "last",
     "size": 96,
+    "batch": 8,
+    "pixel_size": 0.0,
     "learning_rate": 2e-3,
     "class_weights": "balanced",
     "class_pieces": 0.8,
     "pose": "turned and mirrored",
-    "augment": "none",
+    "augment": "light",
     "dropout": 0.0,
     "held_back": 0.0,
 }
 """How the demo fine-tunes where it does not take the defaults: the organs are small, the slices too few to hold any back,
-and the fish lie in their tubes at any angle, one of them the other way round."""
+the fish lie in their tubes at any angle, one of them the other way round, and they differ in size as their voxels do."""
 
 AXES: Literal["", "zyx"] = ""
 """Along which axes the demo predicts; empty for the ordering axis."""
