@@ -87,7 +87,8 @@ BASE: dict[str, Any] = {
     "steps": 300,
     "batch": 6,
     "learning_rate": 1e-3,
-    "augment": "normal",
+    "augment": "light",
+    "class_weights": "balanced",
     "dropout": 0.0,
     "init_weights": "last",
     "held_back": 0.0,
@@ -102,7 +103,7 @@ BASE: dict[str, Any] = {
 VARIED: dict[str, dict[str, Any]] = {
     "lr3e-4": {"learning_rate": 3e-4},
     "lr2e-3": {"learning_rate": 2e-3},
-    "light": {"augment": "light"},
+    "normal": {"augment": "normal"},
     "tough": {"augment": "tough"},
     "none": {"augment": "none"},
     "dropout0.1": {"dropout": 0.1},
@@ -114,7 +115,7 @@ VARIED: dict[str, dict[str, Any]] = {
     "decay0": {"weight_decay": 0.0},
     "decay0.1": {"weight_decay": 0.1},
     "anywhere": {"class_pieces": 0.0},
-    "balanced": {"class_weights": "balanced"},
+    "equal": {"class_weights": "equal"},
     "deeplab": {"network": "deeplabv3plus"},
 }
 """What is changed in every group of arms alike, scratch included: it is tuned as carefully as the others."""

@@ -96,6 +96,15 @@ class FinetuneSettings(TrainSettings):
             more=True,
         ),
     ] = None
+    augment: Annotated[
+        Literal["light", "normal", "tough", "none"],
+        Setting(
+            "How strongly each piece is altered before the network sees it.",
+            "Choose normal or tough where scans differ in sharpness; they blur, which hides what is a few pixels wide.",
+            label="Augmentation",
+            more=True,
+        ),
+    ] = "light"
     field_of_view: Annotated[
         float | None,
         Setting("Always 0: pieces of slices are not resized to a square; see pixel size.", hidden=True),
@@ -189,9 +198,10 @@ class FinetuneSettings(TrainSettings):
         Literal["equal", "balanced"],
         Setting(
             "Whether a pixel of a rare class counts more in the cross-entropy (Dice weighs classes equally by itself).",
+            "With equal weights a class of few pixels may never be learnt at all.",
             more=True,
         ),
-    ] = "equal"
+    ] = "balanced"
     held_back: Annotated[
         float,
         Setting(

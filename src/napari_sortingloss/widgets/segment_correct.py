@@ -98,7 +98,9 @@ def fill(editor: AnnotationEditor, at: SliceAt, labels: NDArray[np.uint8], run: 
     axis: Any = at.axis
     painted = editor.annotations.read_slice(axis, at.index)
     merged = np.where(painted == 0, labels, painted)
-    return editor.put_slice(axis, at.index, merged, what=f"taken over from {run}")
+    empty = editor.annotations.status(axis, at.index) == "empty"
+    status = "partial" if empty else None  # begun, even where nothing was predicted
+    return editor.put_slice(axis, at.index, merged, what=f"taken over from {run}", status=status)
 
 
 def _reached(prediction: Any, at: SliceAt) -> bool:

@@ -63,7 +63,7 @@ class SegmentPanel(RunView):
     def __init__(self, background: Background) -> None:
         super().__init__(background)
         self.curves.names["validation"] = "held-back slices"
-        self.live = QCheckBox("&Live preview of the slice in view")
+        self.live = QCheckBox("&Live preview of this slice")
         self.live.setChecked(True)
         self.live.setToolTip(
             "<p>While a run trains: what the network makes of the slice that you look at, every few seconds, as a layer of "
