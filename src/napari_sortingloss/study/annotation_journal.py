@@ -26,6 +26,9 @@ from napari_sortingloss.study.schema import now
 _SMALL = 256 << 10
 """Payloads up to this are compressed and appended at once, larger ones by the thread that saves."""
 
+_PATIENCE = 0.02
+"""Seconds for which a stroke waits for another thread that is appending."""
+
 
 @dataclass(frozen=True)
 class Version:
@@ -270,10 +273,12 @@ class Journal:
             self.marks.append(Version(len(self.entries), time, f"after: {what}"))
 
     def _put(self, line: dict[str, Any], part: Part | None) -> None:
+        """Queue a line, and append all that waits at once unless some of it is large."""
         with self._queue_lock:
             self._queue.append((line, part))
-        small = part is None or part.data is None or len(part.data) <= _SMALL
-        if small and len(self._queue) == 1 and self._io.acquire(blocking=False):
+            small = all(p is None or p.data is None or len(p.data) <= _SMALL for _, p in self._queue)
+        # Another thread that is appending will hardly take longer; what it does not see any more is appended here.
+        if small and self._io.acquire(timeout=_PATIENCE):
             try:
                 self._drain()
             except OSError:

@@ -89,9 +89,9 @@ class Keeper:
         self.best: float | None = None
 
     def is_better(self, values: Mapping[str, float]) -> bool:
-        """Return whether these figures are the best so far, and remember them if so."""
+        """Return whether these figures are the best so far, and remember them if so; of equal ones the later are."""
         value = values.get(self._main.metric)
-        if value is None or not self._main.better(value, self.best):
+        if value is None or not (value == self.best or self._main.better(value, self.best)):
             return False
         self.best = value
         return True
