@@ -112,14 +112,22 @@ class Ownership:
         self._lock.release()
 
 
+_looking = threading.Lock()
+"""Who looks whether a file is owned holds it for a moment: threads of this process that look at once would see each other."""
+
+_GLANCE = 0.03
+"""Seconds for which a file must be held to be owned; a look of another process takes a thousandth of that."""
+
+
 def is_owned(path: Path) -> bool:
-    """Whether a living process of this machine holds the lock file."""
+    """Whether a living process of this machine holds the lock file; who only looks at it, as this does, is no owner."""
     if not path.exists():
         return False
-    lock = FileLock(path, thread_local=False)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    lock.release()
-    return False
+    with _looking:
+        lock = FileLock(path, thread_local=False)
+        try:
+            lock.acquire(timeout=_GLANCE, poll_interval=_GLANCE / 5)
+        except Timeout:
+            return True
+        lock.release()
+        return False
