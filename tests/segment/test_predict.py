@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,6 +138,10 @@ def test_progress_counts_slices_over_all_volumes_and_axes(study):
     assert events[-2].done == sum(SHAPE)
 
 
+def slices_done(study):
+    return sum(stop - start for start, stop in growing_prediction(study, "fish", RUN).done)
+
+
 def test_a_closed_job_keeps_what_it_did_and_the_next_goes_on(study):
     add_volume(study, "fish")
     settings = PredictSettings(run=RUN)
@@ -141,8 +150,7 @@ def test_a_closed_job_keeps_what_it_did_and_the_next_goes_on(study):
         if isinstance(event, Progress) and event.done >= 64:
             break
     job.close()
-    grown = growing_prediction(study, "fish", RUN)
-    done = sum(stop - start for start, stop in grown.done)
+    done = slices_done(study)
     assert 0 < done < 70
     assert not list_predictions(study)
     segmenter = GreySegmenter()
@@ -154,6 +162,47 @@ def test_a_closed_job_keeps_what_it_did_and_the_next_goes_on(study):
     assert value["volumes"][0]["voxels_per_second"] * value["volumes"][0]["seconds"] == pytest.approx(
         (70 - done) * 44 * 52
     )
+    assert np.array_equal(find_prediction(study, "fish", RUN).read_box(WHOLE), labels())
+
+
+PREDICT = """
+import sys
+from scoring import GreySegmenter
+from napari_sortingloss.events import Progress
+from napari_sortingloss.segment import pipeline
+from napari_sortingloss.segment.predict import PredictSettings, predict_volumes
+from napari_sortingloss.study import Study
+path, run, read_bytes = sys.argv[1:]
+pipeline.READ_BYTES, pipeline.MOST_SLICES = int(read_bytes), 7
+study = Study.open(path)
+for event in predict_volumes(study, run, GreySegmenter(), study.select(), PredictSettings(run=run)):
+    if isinstance(event, Progress) and event.done >= 64:
+        print("far", flush=True)
+        sys.stdin.read()
+"""
+"""Predicts most of a volume and then waits to be killed."""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no kill -9 on Windows")
+def test_a_killed_prediction_goes_on_where_it_was_and_ends_as_if_nothing_had_happened(study):
+    add_volume(study, "fish")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-c", PREDICT, str(study.path), RUN, str(pipeline.READ_BYTES)],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout.readline() == b"far\n"
+        deadline = time.monotonic() + 60
+        while not slices_done(study) and time.monotonic() < deadline:
+            time.sleep(0.01)  # what is predicted is written behind
+        process.kill()
+    done = slices_done(study)
+    assert 0 < done < 70
+    segmenter = GreySegmenter()
+    work(study, segmenter=segmenter)
+    assert sum(shape[0] for shape in segmenter.seen) == 70 - done
     assert np.array_equal(find_prediction(study, "fish", RUN).read_box(WHOLE), labels())
 
 
