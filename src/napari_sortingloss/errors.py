@@ -37,6 +37,10 @@ class BadInput(UserError):
     """A file, folder or layer that cannot be used as it is."""
 
 
+class NeedsOption(BadInput):
+    """A file that can be read once an option says how, e.g. which of its volumes is meant."""
+
+
 class BadSetting(UserError):
     """A setting that is out of range, of the wrong type or does not fit the data."""
 

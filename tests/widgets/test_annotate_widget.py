@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import tifffile
@@ -614,6 +615,22 @@ def test_a_file_of_another_shape_is_refused_before_anything_happens(ready, tmp_p
     qtbot.waitUntil(lambda: "5 x 6 x 7" in dialog.plan.text())
     assert not dialog.import_button.isEnabled()
     dialog.reject()
+
+
+def test_labels_in_a_file_with_several_volumes_are_imported_after_saying_which(ready, label_file, tmp_path, qtbot):
+    _, labels = label_file
+    path = tmp_path / "several.h5"
+    with h5py.File(path, "w") as file:
+        file["first"], file["second"] = np.zeros_like(labels), labels
+    dialog = ready.actions_.importing.propose(path)
+    qtbot.waitUntil(lambda: "holds 2 volumes" in dialog.plan.text())
+    assert dialog.reading.fold.is_open
+    dialog.reading.edits["dataset"].set_value("second")
+    qtbot.waitUntil(dialog.import_button.isEnabled)
+    dialog.import_button.click()
+    qtbot.waitUntil(lambda: "got labels" in ready.bar.text, timeout=20_000)
+    done(ready, qtbot)
+    assert np.array_equal(np.array(ready.annotating.layer.data), labels)
 
 
 def test_leaving_the_volume_during_an_import_takes_it_back_and_loses_nothing(

@@ -8,17 +8,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent, QShortcut
 from qtpy.QtWidgets import QLabel
 
-from napari_sortingloss.errors import BadInput
+from napari_sortingloss.errors import BadInput, NeedsOption
 from napari_sortingloss.events import Result
 from napari_sortingloss.study import Study
 from napari_sortingloss.study import add as add_module
 from napari_sortingloss.widgets import dialogs
+from napari_sortingloss.widgets.reading import ReadingDialog
 from napari_sortingloss.widgets.session import Session
 from napari_sortingloss.widgets.study import StudyWidget
 from napari_sortingloss.widgets.volume_table import VolumeTable
@@ -183,6 +185,34 @@ def test_only_bad_files_give_an_error_and_nothing_to_add(full, tmp_path, qtbot):
     full.choose([bad])
     qtbot.waitUntil(lambda: full.bar.level == "error" and bool(full.bar.text))
     assert full.import_panel.isHidden()
+
+
+def test_a_file_with_several_volumes_is_added_after_saying_which(full, tmp_path, make_volume, qtbot):
+    path = tmp_path / "two.h5"
+    with h5py.File(path, "w") as file:
+        file["raw"] = make_volume((12, 16, 20), "uint16")
+        file["filtered"] = make_volume((10, 16, 20), "uint16")
+    full.choose([path])
+    qtbot.waitUntil(lambda: "holds 2 volumes" in full.bar.text)
+    assert full.bar._link.text() == "Say how to read it…"
+    dialog = full.say_how_to_read([path], NeedsOption("Cannot read 'two.h5'", "it holds 2", "choose one"))
+    dialog.form.edits["dataset"].set_value("filtered")
+    dialog.again_button.click()
+    qtbot.waitUntil(lambda: [c.shape for c in full.import_panel.candidates] == [(10, 16, 20)])
+    assert full.import_panel.settings().dataset == "filtered"
+
+
+def test_a_raw_file_is_added_after_saying_its_shape_and_type(full, tmp_path, make_volume, keep, qtbot):
+    path = tmp_path / "scan.raw"
+    make_volume((12, 16, 20), "uint16").tofile(path)
+    full.choose([path])
+    qtbot.waitUntil(lambda: "does not say its own size" in full.bar.text)
+    full.bar._link.click()
+    (dialog,) = full.findChildren(ReadingDialog)
+    dialog.form.edits["raw_shape"].set_value((12, 16, 20))
+    dialog.form.edits["raw_dtype"].set_value("uint16")
+    dialog.again_button.click()
+    qtbot.waitUntil(lambda: [c.shape for c in full.import_panel.candidates] == [(12, 16, 20)])
 
 
 def test_discard_forgets_the_files(full, scan, qtbot):
@@ -408,7 +438,7 @@ def test_after_a_flip_the_bar_says_what_came_of_it(full, study, monkeypatch, qtb
     full.session.refresh()
     qtbot.waitUntil(lambda: full.session.states["fish_b"].flipped)
     full.actions_.flip("fish_b")
-    qtbot.waitUntil(lambda: full.bar.text.endswith(said))
+    qtbot.waitUntil(lambda: full.bar.text.endswith(said), timeout=20_000)
     assert full.bar.level == level
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_sortingloss.errors import BadInput
+from napari_sortingloss.errors import BadInput, NeedsOption
 from napari_sortingloss.formats.blocks import Block
 from napari_sortingloss.formats.dicom_headers import Frame, Series, group_series, is_dicom
 from napari_sortingloss.formats.naming import family_of, stem_of
@@ -131,12 +131,12 @@ def _one(what: str, found: list[Series], wanted: str | None) -> Series:
     if wanted is not None:
         chosen = [s for s in found if wanted in (s.uid, s.number)]
         if len(chosen) != 1:
-            raise BadInput(
+            raise NeedsOption(
                 what, f"it has no series '{wanted}'", "choose one of " + ", ".join(s.label for s in found)
             )
         return chosen[0]
     if len(found) > 1:
-        raise BadInput(
+        raise NeedsOption(
             what,
             f"it holds {len(found)} series: " + ", ".join(s.label for s in found),
             "choose one file of the series you want, or its number with the option 'dataset'",

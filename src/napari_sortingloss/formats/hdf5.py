@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_sortingloss.errors import BadInput
+from napari_sortingloss.errors import BadInput, NeedsOption
 from napari_sortingloss.formats.naming import stem_of
 from napari_sortingloss.formats.options import ReadOptions
 from napari_sortingloss.formats.plain import ArraySource
@@ -99,10 +99,10 @@ def _choose(file: Any, what: str, wanted: str | None) -> Any:
         volumes = _datasets(file)
         if found is None or not (inside := [d for d in volumes if _volume(d) and _is_inside(d, found)]):
             why = f"it has no dataset '{wanted}'" if found is None else f"'{wanted}' holds no 3D dataset"
-            raise BadInput(what, why, "choose one of " + _listing(volumes))
+            raise NeedsOption(what, why, "choose one of " + _listing(volumes))
         if len(inside) == 1:
             return inside[0]
-        raise BadInput(what, f"'{wanted}' holds several", "choose one of " + _listing(inside))
+        raise NeedsOption(what, f"'{wanted}' holds several", "choose one of " + _listing(inside))
     signal = _nexus_signal(file)
     if signal is not None:
         return signal
@@ -111,7 +111,7 @@ def _choose(file: Any, what: str, wanted: str | None) -> Any:
     if len(volumes) == 1:
         return volumes[0]
     if volumes:
-        raise BadInput(
+        raise NeedsOption(
             what,
             f"it holds {len(volumes)} volumes",
             "choose one with the option 'dataset': " + _listing(volumes),

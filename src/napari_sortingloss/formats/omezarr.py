@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_sortingloss.errors import BadInput
+from napari_sortingloss.errors import BadInput, NeedsOption
 from napari_sortingloss.formats.naming import stem_of
 from napari_sortingloss.formats.options import ReadOptions
 from napari_sortingloss.formats.plain import ArraySource
@@ -81,7 +81,7 @@ def _child(node: Any, name: str, what: str) -> Any:
         return node[name]
     except (KeyError, AttributeError, TypeError) as error:
         held = ", ".join(sorted(node.keys())) if hasattr(node, "keys") else "one array only"
-        raise BadInput(what, f"it has no part '{name}'", f"choose one it has ({held or 'none'})") from error
+        raise NeedsOption(what, f"it has no part '{name}'", f"choose one it has ({held or 'none'})") from error
 
 
 def _image(group: Any, what: str) -> tuple[Any, tuple[Mapping[str, Any], str] | None]:
@@ -98,7 +98,7 @@ def _image(group: Any, what: str) -> tuple[Any, tuple[Mapping[str, Any], str] | 
             break
         images = sorted(key for key in group if key.isdigit())
         if len(images) != 1:
-            raise BadInput(
+            raise NeedsOption(
                 what,
                 f"it holds {len(images)} images",
                 "choose one with the option 'dataset': " + ", ".join(images),
@@ -114,7 +114,7 @@ def _only_array(group: Any, what: str) -> Any:
     if not arrays:
         raise BadInput(what, "it holds no 3D array", "choose a Zarr folder with a volume in it")
     listing = ", ".join(f"{a.path} ({' x '.join(map(str, a.shape))} {a.dtype})" for a in arrays[:12])
-    raise BadInput(
+    raise NeedsOption(
         what, f"it holds {len(arrays)} volumes", f"choose one with the option 'dataset': {listing}"
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_sortingloss.errors import BadInput, BadSetting
+from napari_sortingloss.errors import BadInput, BadSetting, NeedsOption
 from napari_sortingloss.formats.blocks import FileBlock, shortage
 from napari_sortingloss.formats.naming import stem_of
 from napari_sortingloss.formats.options import ReadOptions
@@ -38,7 +38,7 @@ def open_raw(path: Path, options: ReadOptions) -> StoredSource:
     what = cannot_read(path)
     if options.raw_shape is None or options.raw_dtype is None:
         size = path.stat().st_size
-        raise BadInput(
+        raise NeedsOption(
             what,
             f"a raw file ({size:,} bytes) does not say its own size and number type",
             "give the options raw-shape and raw-dtype, for example 300 512 512 (slices, rows, columns) and uint16",
@@ -55,7 +55,7 @@ def open_raw(path: Path, options: ReadOptions) -> StoredSource:
     needed = math.prod(shape) * dtype.itemsize
     found = path.stat().st_size - options.raw_offset
     if found != needed:
-        raise BadInput(what, shortage(shape, dtype, needed, found), _raw_advice(shape, dtype, found, options))
+        raise NeedsOption(what, shortage(shape, dtype, needed, found), _raw_advice(shape, dtype, found, options))
     return StoredSource(
         FileBlock(path, options.raw_offset, shape, dtype),
         name=stem_of(path),

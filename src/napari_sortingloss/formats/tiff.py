@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_sortingloss.errors import BadInput
+from napari_sortingloss.errors import BadInput, NeedsOption
 from napari_sortingloss.formats.blocks import FileBlock
 from napari_sortingloss.formats.naming import stem_of
 from napari_sortingloss.formats.options import ReadOptions
@@ -151,13 +151,13 @@ def _choose(
     listing = ", ".join(f"{i} ({' x '.join(map(str, s.shape))} {s.dtype})" for i, s in enumerate(everything))
     if wanted is not None:
         if not wanted.isdigit() or int(wanted) >= len(everything):
-            raise BadInput(what, f"it has no series '{wanted}'", f"choose one of {listing}")
+            raise NeedsOption(what, f"it has no series '{wanted}'", f"choose one of {listing}")
         return int(wanted), everything[int(wanted)]
     volumes = [i for i, s in enumerate(everything) if _is_volume(s)]
     if len(volumes) == 1:
         return volumes[0], everything[volumes[0]]
     if len(volumes) > 1:
-        raise BadInput(
+        raise NeedsOption(
             what,
             f"it holds {len(volumes)} volumes",
             f"choose one of its series with the option 'dataset': {listing}",

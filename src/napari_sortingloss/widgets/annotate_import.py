@@ -21,9 +21,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_sortingloss.errors import BadSetting, NeedsOption
 from napari_sortingloss.events import Event
 from napari_sortingloss.widgets import words
 from napari_sortingloss.widgets.annotate_desk import IMPORT
+from napari_sortingloss.widgets.forms import Form
 from napari_sortingloss.widgets.jobs import Job
 from napari_sortingloss.widgets.stage import allow
 
@@ -57,8 +59,10 @@ class ImportDialog(QDialog):
 
     Attributes
     ----------
+    reading : Form
+        How the file is read, folded away until it cannot be read without, e.g. which dataset of several.
     changed : psygnal.Signal
-        ``changed()``: another rule was chosen; whoever listens answers with `show_plan`.
+        ``changed()``: another rule or way of reading was chosen; whoever listens answers with `show_plan`.
     accepted_ : psygnal.Signal
         ``accepted_()``: import it.
     """
@@ -68,6 +72,8 @@ class ImportDialog(QDialog):
 
     def __init__(self, volume: str, path: Path, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        from napari_sortingloss.study.import_labels_settings import ImportLabelsSettings
+
         self.setWindowTitle("Import labels")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.volume, self.path = volume, path
@@ -83,6 +89,9 @@ class ImportDialog(QDialog):
         self.merge = self._choices(layout, MERGES)
         layout.addWidget(QLabel("Slices with labels become:"))
         self.status = self._choices(layout, STATUSES)
+        self.reading = Form(ImportLabelsSettings, exclude=("merge", "status"))
+        self.reading.changed.connect(self._on_change)
+        layout.addWidget(self.reading)
         layout.addWidget(self.plan)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         self.import_button = buttons.addButton("Import", QDialogButtonBox.ButtonRole.ActionRole)
@@ -104,15 +113,20 @@ class ImportDialog(QDialog):
         return group
 
     def settings(self) -> ImportLabelsSettings:
-        """Return what was chosen."""
-        from napari_sortingloss.study.import_labels_settings import ImportLabelsSettings
+        """Return what was chosen.
 
-        return ImportLabelsSettings(
+        Raises
+        ------
+        BadSetting
+            If a way of reading does not fit.
+        """
+        found: ImportLabelsSettings = self.reading.value(
             volume=self.volume,
             path=self.path,
             merge=self.merge.checkedButton().property("value"),
             status=self.status.checkedButton().property("value"),
         )
+        return found
 
     def wait(self) -> None:
         """Say that it is being counted."""
@@ -129,11 +143,16 @@ class ImportDialog(QDialog):
         """Say why it cannot be done."""
         self.plan.setText(f"✖ {error}")
         allow(self.import_button, str(error))
+        if isinstance(error, NeedsOption) and self.reading.fold is not None:
+            self.reading.fold.set_open(True)  # where to say how else the file could be read
 
     def _on_toggled(self, button: object, on: bool) -> None:
-        if on and hasattr(self, "status"):
-            self.wait()
-            self.changed.emit()
+        if on and hasattr(self, "reading"):
+            self._on_change()
+
+    def _on_change(self) -> None:
+        self.wait()
+        self.changed.emit()
 
     def _accept(self) -> None:
         self.accepted_.emit()
@@ -197,8 +216,12 @@ class LabelImport:
     def _count(self, dialog: ImportDialog) -> None:
         stage = self._stage
         study, editor = stage.session.study, stage.annotating.editor
-        settings, weak = dialog.settings(), weakref.ref(dialog)
         if study is None or editor is None:
+            return
+        try:
+            settings, weak = dialog.settings(), weakref.ref(dialog)
+        except BadSetting as error:
+            dialog.show_problem(error)
             return
 
         def work() -> ImportPlan:

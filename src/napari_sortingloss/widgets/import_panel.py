@@ -9,6 +9,7 @@ from psygnal import Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
 
 from napari_sortingloss.errors import UserError
+from napari_sortingloss.formats.options import ReadOptions
 from napari_sortingloss.study.add_settings import AddSettings
 from napari_sortingloss.widgets import words
 from napari_sortingloss.widgets.axis_edit import AxisEdit, VoxelSizeEdit
@@ -19,6 +20,9 @@ from napari_sortingloss.widgets.pictures import Picture
 from napari_sortingloss.widgets.previews import Candidate, Look, look_at, windowed
 from napari_sortingloss.widgets.theme import Colors
 from napari_sortingloss.widgets.window_edit import HEIGHT, Histogram, WindowEdit
+
+READING = tuple(field.name for field in ReadOptions.fields() if not field.about.hidden)
+"""The settings that say how files are read."""
 
 OWN = ("paths", "axis", "direction", "window", "downsample", "voxel_size", "unit")
 
@@ -147,6 +151,15 @@ class ImportPanel(QWidget):
             voxel_size=size,
             unit=unit,
         )
+
+    def reading(self) -> ReadOptions:
+        """Return how files are read."""
+        return ReadOptions(**{name: self.more.edits[name].value() for name in READING})
+
+    def set_reading(self, options: ReadOptions) -> None:
+        """Read files in this way from now on."""
+        for name in READING:
+            self.more.edits[name].set_value(getattr(options, name))
 
     def error(self) -> UserError | None:
         """Return what is wrong with the settings, or None."""
