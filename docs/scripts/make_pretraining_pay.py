@@ -111,7 +111,7 @@ VARIED: dict[str, dict[str, Any]] = {
     "steps1200": {"steps": 1200},
     "as-stored": {"pose": "as stored"},
     "mirrored": {"pose": "turned and mirrored"},
-    "batchnorm": {"decoder_norm": "batch"},
+    "groupnorm": {"decoder_norm": "group"},
     "decay0": {"weight_decay": 0.0},
     "decay0.1": {"weight_decay": 0.1},
     "anywhere": {"class_pieces": 0.0},

@@ -617,7 +617,9 @@ def test_a_file_of_another_shape_is_refused_before_anything_happens(ready, tmp_p
     dialog.reject()
 
 
-def test_labels_in_a_file_with_several_volumes_are_imported_after_saying_which(ready, label_file, tmp_path, qtbot):
+def test_labels_in_a_file_with_several_volumes_are_imported_after_saying_which(
+    ready, label_file, tmp_path, qtbot
+):
     _, labels = label_file
     path = tmp_path / "several.h5"
     with h5py.File(path, "w") as file:

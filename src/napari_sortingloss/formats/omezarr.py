@@ -81,7 +81,9 @@ def _child(node: Any, name: str, what: str) -> Any:
         return node[name]
     except (KeyError, AttributeError, TypeError) as error:
         held = ", ".join(sorted(node.keys())) if hasattr(node, "keys") else "one array only"
-        raise NeedsOption(what, f"it has no part '{name}'", f"choose one it has ({held or 'none'})") from error
+        raise NeedsOption(
+            what, f"it has no part '{name}'", f"choose one it has ({held or 'none'})"
+        ) from error
 
 
 def _image(group: Any, what: str) -> tuple[Any, tuple[Mapping[str, Any], str] | None]:

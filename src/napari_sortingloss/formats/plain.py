@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_sortingloss.errors import BadInput, BadSetting, NeedsOption
+from napari_sortingloss.errors import BadSetting, NeedsOption
 from napari_sortingloss.formats.blocks import FileBlock, shortage
 from napari_sortingloss.formats.naming import stem_of
 from napari_sortingloss.formats.options import ReadOptions
@@ -55,7 +55,9 @@ def open_raw(path: Path, options: ReadOptions) -> StoredSource:
     needed = math.prod(shape) * dtype.itemsize
     found = path.stat().st_size - options.raw_offset
     if found != needed:
-        raise NeedsOption(what, shortage(shape, dtype, needed, found), _raw_advice(shape, dtype, found, options))
+        raise NeedsOption(
+            what, shortage(shape, dtype, needed, found), _raw_advice(shape, dtype, found, options)
+        )
     return StoredSource(
         FileBlock(path, options.raw_offset, shape, dtype),
         name=stem_of(path),

@@ -177,9 +177,13 @@ class FinetuneSettings(TrainSettings):
         ),
     ] = "train"
     decoder_norm: Annotated[
-        Literal["group", "batch"],
-        Setting("The normalisation of the decoder; group does not depend on the batch.", more=True),
-    ] = "group"
+        Literal["batch", "group"],
+        Setting(
+            "The normalisation of the decoder: batch learns faster, group does not depend on the other pieces of a batch.",
+            "Choose group for batches of one or two.",
+            more=True,
+        ),
+    ] = "batch"
     weight_decay: Annotated[
         float,
         Setting(

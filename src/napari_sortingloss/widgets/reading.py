@@ -41,7 +41,9 @@ class ReadingDialog(QDialog):
         self, paths: Sequence[Path], error: UserError, options: ReadOptions, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
-        self.setWindowTitle(f"How to read {paths[0].name}" if len(paths) == 1 else f"How to read {len(paths)} files")
+        self.setWindowTitle(
+            f"How to read {paths[0].name}" if len(paths) == 1 else f"How to read {len(paths)} files"
+        )
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         about = QLabel(str(error))
         about.setWordWrap(True)
