@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_sortingloss.events import Progress, Result
+from napari_sortingloss.events import Notice, Progress, Result
 from napari_sortingloss.segment.evaluate import EvaluateSettings, evaluate
 from napari_sortingloss.segment.finetune import finetune
 from napari_sortingloss.segment.predict import PredictSettings, predict, predict_slice
@@ -49,6 +49,27 @@ def test_a_run_predicts_all_volumes_and_is_scored(annotated_study, with_referenc
             assert volume["iou"][name] == pytest.approx(both / either)
     unseen = result(evaluate(study, EvaluateSettings(run=run, unseen_only=True, surfaces=False)))
     assert [v["left_out"] for v in unseen["volumes"]] == [2, 2, 0]
+
+
+def test_every_pose_that_was_trained_is_looked_at_and_the_result_is_another(annotated_study, run):
+    study = annotated_study
+    result(predict(study, PredictSettings(run=run, volumes=("a",), **QUICK)))
+    found = result(predict(study, PredictSettings(run=run, volumes=("a",), every_pose=True, **QUICK)))
+    assert found["volumes"][0]["kept"] is False
+    prediction = find_prediction(study, "a", run)
+    assert prediction.settings["every_pose"] is True
+    with load_segmenter(study.run(run), every_pose=True, **QUICK) as segmenter:
+        assert len(segmenter.poses) == 4
+        labels, _ = predict_slice(segmenter, study.volume("a"), "z", 11)
+    assert np.array_equal(prediction.read_slice("z", 11), labels)
+
+
+def test_a_run_trained_on_slices_as_stored_says_that_it_has_one_pose(annotated_study, tiny):
+    settings = FinetuneSettings(**{**tiny, "pose": "as stored"})
+    run = list(finetune(annotated_study, settings))[-1].value["run"]
+    asked = PredictSettings(run=run, volumes=("a",), every_pose=True, **QUICK)
+    said = [event.message for event in predict(annotated_study, asked) if isinstance(event, Notice)]
+    assert said == [f"'{run}' was trained on slices as they are stored: it looks at them in that pose alone."]
 
 
 def test_three_axes_are_resumed_after_they_were_closed(annotated_study, run):

@@ -7,6 +7,7 @@ import torch
 from napari_sortingloss.errors import BadInput, OutOfMemory
 from napari_sortingloss.segment.finetune import finetune
 from napari_sortingloss.segment.predictor import (
+    EVERY_POSE,
     SMALLEST_TILE,
     Segmenter,
     build_network,
@@ -113,6 +114,20 @@ def test_a_slice_that_fits_reaches_the_network_without_a_copy(local, monkeypatch
     shown = slices(2, 40, 50)
     local.predict(shown, *MM)
     assert seen == [shown.ctypes.data]
+
+
+@pytest.mark.parametrize(("pose", "mirrored"), [("turned", False), ("turned and mirrored", True)])
+def test_in_every_pose_a_turned_slice_is_seen_as_the_slice_is(segmenter, pose, mirrored):
+    shown = slices(2, 40, 70)
+    turned = np.rot90(shown, 1, (1, 2))
+    turned = turned[:, :, ::-1] if mirrored else turned
+    segmenter.network.head.weight.data *= 100  # fresh, it hardly says anything
+    segmenter.poses = EVERY_POSE[pose]
+    expected = np.rot90(segmenter.predict(shown, *MM), 1, (2, 3))
+    expected = expected[..., ::-1] if mirrored else expected
+    np.testing.assert_allclose(segmenter.predict(turned, *MM), expected, atol=1e-4)
+    segmenter.poses = EVERY_POSE["as stored"]
+    assert np.abs(segmenter.predict(turned, *MM) - expected).max() > 1e-2
 
 
 def test_slices_are_embedded_one_by_one(segmenter):

@@ -103,12 +103,26 @@ def predict_one(
 
 
 def predicting(
-    study: Study, name: str, run: str, shift: int = 0, *, unsure: bool = False, axes: str = "z"
+    study: Study,
+    name: str,
+    run: str,
+    shift: int = 0,
+    *,
+    unsure: bool = False,
+    axes: str = "z",
+    every_pose: bool = False,
 ) -> Iterator[tuple[int, int]]:
     """Write a prediction slab by slab; what is written stays when this is closed."""
     labels = labels_of(study, name, shift)
     with PredictionWriter(
-        study, name, run, step=STEPS, classes=classes(study), axes=axes, settings={}, uncertainty=unsure
+        study,
+        name,
+        run,
+        step=STEPS,
+        classes=classes(study),
+        axes=axes,
+        settings={"every_pose": every_pose},
+        uncertainty=unsure,
     ) as writer:
         for start, stop in writer.missing:
             entropy = np.full(labels[start:stop].shape, 9, np.uint8) if unsure else None
@@ -125,7 +139,9 @@ def predict_job(study: Study, wanted: PredictSettings) -> Iterator[Event]:
     for name in names:
         depth = study.volumes[name].shape[0]
         yield Progress(done=0, total=depth, what=name, unit="slices", seconds_left=4.0)
-        for _, stop in predicting(study, name, wanted.run, unsure=wanted.uncertainty):
+        for _, stop in predicting(
+            study, name, wanted.run, unsure=wanted.uncertainty, every_pose=wanted.every_pose
+        ):
             yield Progress(done=stop, total=depth, what=name, unit="slices", seconds_left=2.0)
         made.append({"name": name, "seconds": 2.0, "axes": "z", "kept": False})
     yield Result(value={"run": wanted.run, "step": STEPS, "volumes": made})

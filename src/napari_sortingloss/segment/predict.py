@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 KIND = "finetune"
 """The kind of run whose network tells classes apart."""
 
+AS_STORED = "as stored"
+"""The pose of a run that shows slices in no other."""
+
 
 def predict(study: Study, settings: PredictSettings) -> Iterator[Event]:
     """Predict the labels of whole volumes with a fine-tuned network: a job.
@@ -55,7 +58,7 @@ def predict(study: Study, settings: PredictSettings) -> Iterator[Event]:
         weights had predicted it before.
 
         Labels are on the disk slab by slab (`growing_prediction` shows them). When the job is closed or killed they stay,
-        and the next one with the same weights, axes and uncertainty goes on from there, also where it is several axes:
+        and the next one with the same weights, axes, poses and uncertainty goes on from there, also where it is several axes:
         what the network said across the others is kept until the labels are whole.
 
     Raises
@@ -80,7 +83,13 @@ def predict(study: Study, settings: PredictSettings) -> Iterator[Event]:
     for volume in volumes:
         _check_first(volume, settings)
     yield Progress(done=0, total=0, what="loading the network")
-    with load_segmenter(run, settings.weights, settings.device, settings.threads) as segmenter:
+    if settings.every_pose and run.settings.get("pose") == AS_STORED:
+        yield Notice(
+            message=f"'{run.id}' was trained on slices as they are stored: it looks at them in that pose alone."
+        )
+    with load_segmenter(
+        run, settings.weights, settings.device, settings.threads, every_pose=settings.every_pose
+    ) as segmenter:
         yield from predict_volumes(study, run.id, segmenter, volumes, settings)
 
 
@@ -232,6 +241,7 @@ def _same(
         and found.axes == axes_of(volume, settings)
         and [c.value for c in found.classes] == [c.value for c in segmenter.classes]
         and (found.has_uncertainty or not settings.uncertainty)
+        and bool(found.settings.get("every_pose")) == settings.every_pose
     )
     return found if same else None
 
@@ -283,7 +293,7 @@ def _predict_one(
                 step=segmenter.step,
                 classes=segmenter.classes,
                 axes=axes,
-                settings={"weights": settings.weights},
+                settings={"weights": settings.weights, "every_pose": settings.every_pose},
                 uncertainty=settings.uncertainty,
             )
         )

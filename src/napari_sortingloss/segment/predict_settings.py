@@ -35,6 +35,14 @@ class PredictSettings(Settings):
             "To see where a look pays; it doubles the space at most.",
         ),
     ] = False
+    every_pose: Annotated[
+        bool,
+        Setting(
+            "Look at each slice in every pose that the network was trained for - quarter turns, mirrored where it learnt that "
+            "too - and average what it says.",
+            "For the last prediction, when a little more is worth four or eight times the time.",
+        ),
+    ] = False
     weights: Annotated[
         Literal["best", "last"],
         Setting("Which of the run's weights: the best in validation, or the last.", more=True),

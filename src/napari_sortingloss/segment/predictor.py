@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -19,7 +19,7 @@ from napari_sortingloss.networks.segmentation import SegmentationNetwork, build_
 from napari_sortingloss.networks.weights import load_weights
 from napari_sortingloss.pretext.loading import load_network, ready
 from napari_sortingloss.segment.beginning import KIND
-from napari_sortingloss.segment.settings import FinetuneSettings
+from napari_sortingloss.segment.settings import FinetuneSettings, Pose
 from napari_sortingloss.slices.tiles import blending_weights, pixel_shape, tiles, to_pixels
 from napari_sortingloss.study.classes import LabelClass
 from napari_sortingloss.training.checkpoints import Which
@@ -35,6 +35,16 @@ PIXELS_AT_ONCE = {"cpu": 2**20, "cuda": 2**23, "mps": 2**22}
 
 SMALLEST_TILE, OVERLAP = 256, 64
 """Sides in pixels of the smallest tile that is tried, and of what neighbours share."""
+
+AS_IT_IS = ((0, False),)
+"""The one pose in which slices are looked at unless another is asked for."""
+
+EVERY_POSE: Mapping[Pose, tuple[tuple[int, bool], ...]] = {
+    "as stored": AS_IT_IS,
+    "turned": tuple((turns, False) for turns in range(4)),
+    "turned and mirrored": tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4)),
+}
+"""Quarter turns, and whether mirrored, of the poses that a network has learnt to see alike."""
 
 EMBEDDING_SIDE = 1024
 """Slices with a longer side are shrunk before they are embedded."""
@@ -55,10 +65,12 @@ class Segmenter:
         Side of a pixel in mm at which the network looks at slices; 0 for voxels as they are.
     bfloat16 : bool or None
         Whether to compute in bfloat16; None leaves the caller's autocast alone.
+    poses : sequence of (int, bool)
+        Quarter turns, and whether mirrored, of the copies of each slice over which the probabilities are averaged.
 
     Attributes
     ----------
-    network, classes, step, pixel_size
+    network, classes, step, pixel_size, poses
         As given.
     device : torch.device
     pixels_at_once : int
@@ -72,7 +84,9 @@ class Segmenter:
         step: int,
         pixel_size: float,
         bfloat16: bool | None = None,
+        poses: Sequence[tuple[int, bool]] = AS_IT_IS,
     ) -> None:
+        self.poses = tuple(poses)
         self.network, self.classes, self.step, self.pixel_size = network, classes, step, pixel_size
         self._bfloat16 = bfloat16
         self.device = next(network.parameters()).device
@@ -175,6 +189,20 @@ class Segmenter:
         return [slice(start, start + each) for start in range(0, n, each)]
 
     def _look(self, slices: NDArray[np.uint8]) -> Tensor:
+        if self.poses == AS_IT_IS:
+            return self._look_once(slices)
+        added: Tensor | None = None
+        for turns, mirrored in self.poses:
+            posed = np.rot90(slices, turns, (1, 2))
+            found = self._look_once(posed[:, :, ::-1] if mirrored else posed)
+            with torch.inference_mode():
+                back = torch.rot90(found.flip(3) if mirrored else found, -turns, (2, 3))
+                added = back.contiguous() if added is None else added.add_(back)
+        assert added is not None
+        with torch.inference_mode():
+            return added.div_(len(self.poses))
+
+    def _look_once(self, slices: NDArray[np.uint8]) -> Tensor:
         with torch.inference_mode(), self._precision():
             logits = self.network(self._pictures(slices))
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
@@ -234,7 +262,7 @@ def build_network(settings: FinetuneSettings) -> SegmentationNetwork:
 
 @contextmanager
 def load_segmenter(
-    run: Run, which: Which = "best", device: str = "auto", threads: int = 0
+    run: Run, which: Which = "best", device: str = "auto", threads: int = 0, *, every_pose: bool = False
 ) -> Iterator[Segmenter]:
     """Rebuild the network of a fine-tuning run, for as long as the block lasts.
 
@@ -244,6 +272,8 @@ def load_segmenter(
     which : {"best", "last"}
     device, threads
         As in `napari_sortingloss.training.settings.TrainSettings`.
+    every_pose : bool
+        Whether it looks at slices in every pose that it was trained for (`EVERY_POSE`).
 
     Raises
     ------
@@ -266,6 +296,7 @@ def load_segmenter(
             trained.step,
             settings.pixel_size or 0.0,
             trained.bfloat16,
+            EVERY_POSE[settings.pose] if every_pose else AS_IT_IS,
         )
 
 

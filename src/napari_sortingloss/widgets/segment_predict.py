@@ -125,6 +125,7 @@ class PredictActions:
             volumes=names,
             axes=stage.choice.axes,
             uncertainty=stage.choice.uncertainty,
+            every_pose=stage.choice.every_pose,
             first=self._first(names),
         )
         stage.bar.clear()
