@@ -36,7 +36,7 @@ TUNING: dict[str, Any] = {
     "batch": 8,
     "pixel_size": 0.0,
     "learning_rate": 2e-3,
-    "class_weights": "balanced",
+    "class_weights": "equal",
     "class_pieces": 0.8,
     "pose": "turned and mirrored",
     "augment": "light",
