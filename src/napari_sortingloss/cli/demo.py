@@ -30,7 +30,6 @@ PAINTED = ("fish_01", "fish_03", "fish_06")
 TUNING: dict[str, Any] = {
     "network": "deeplabv3plus",
     "decoder_norm": "group",
-    "take": "all",
     "init_weights": "last",
     "size": 96,
     "batch": 8,

@@ -113,10 +113,10 @@ class FinetuneSettings(TrainSettings):
         Take,
         Setting(
             "Which parts of a pre-trained encoder are taken over; those behind them begin afresh.",
-            "The last stages of an encoder that sorts are bent on sorting.",
+            "Fewer where the last stages are bent on their task; on mouse heads that made no difference.",
             more=True,
         ),
-    ] = "stem-2"
+    ] = "all"
     init_weights: Annotated[
         Literal["best", "last"],
         Setting(
