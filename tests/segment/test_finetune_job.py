@@ -109,7 +109,7 @@ def test_a_run_takes_over_the_parts_it_was_told_to(annotated_study, settings, pr
 
 
 def test_after_the_frozen_steps_everything_learns(annotated_study, settings, pretrained):
-    chosen = settings.replace(init=pretrained, freeze=1, steps=3, encoder_norm="frozen")
+    chosen = settings.replace(init=pretrained, take="stem-2", freeze=1, steps=3, encoder_norm="frozen")
     run = list(finetune(annotated_study, chosen))[-1].value["run"]
     before, after = weights(annotated_study, pretrained), weights(annotated_study, run)
     assert not torch.equal(before["encoder.stem.conv.weight"], after["encoder.stem.conv.weight"])
