@@ -211,7 +211,7 @@ def choose_and_add(window: Window, files: list[Path], folder: Path) -> None:
     window.wait("the histogram", lambda: study.import_panel._look is not None)
     window.shot("study-import")
     study.show_button.click()
-    window.wait("the third volume", lambda: (job := session.jobs.find("add")) and "fish_03" in said(job))
+    window.wait("the first volumes", lambda: (job := session.jobs.find("add")) and "of 6)" in said(job))
     session.refresh()
     window.shot("study-adding", settle=0.15)
     window.wait_for_jobs()
@@ -362,7 +362,7 @@ def draw_sections(folder: Path, facts: dict[str, dict[str, Any]], path: Path) ->
     from napari_sortingloss.study import Study
 
     sections = []
-    for volume in Study.open(folder).select(None):
+    for volume in Study.open(folder).select(tuple(facts)):
         z, y, _ = volume.voxel_size
         image = Image.fromarray(np.asarray(volume.levels()[0][:, :, facts[volume.name]["middle"]]))
         size = (round(image.width * y / SCALE), round(image.height * z / SCALE))
