@@ -17,7 +17,7 @@ import SimpleITK as sitk  # noqa: N813
 import tifffile
 import zarr
 
-from napari_sortingloss.errors import BadInput
+from napari_sortingloss.errors import BadInput, NeedsOption
 from napari_sortingloss.formats import ReadOptions, array_source, open_source
 
 VOLUME = np.arange(9 * 13 * 17, dtype=np.uint16).reshape(9, 13, 17)
@@ -569,6 +569,27 @@ def test_bad_input_gets_one_clear_sentence(tmp_path, capfd, write_dicom, make, w
         assert path.name in caught.value.what
     out, err = capfd.readouterr()
     assert (out, err) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (tiff_of_two_volumes, ReadOptions()),
+        (tiff_of_two_volumes, ReadOptions(dataset="9")),
+        (hdf5_of_two_volumes, ReadOptions()),
+        (hdf5_without_the_wanted_dataset, ReadOptions(dataset="nope")),
+        (dicom_of_two_series, ReadOptions()),
+        (dicom_of_two_series, ReadOptions(dataset="9")),
+        (raw_without_a_shape, ReadOptions()),
+        (raw_of_another_length, ReadOptions(raw_shape=(10, 13, 17), raw_dtype="uint16")),
+    ],
+)
+def test_a_file_that_an_option_makes_readable_is_told_apart(tmp_path, write_dicom, make, options):
+    folder = tmp_path / "scan"
+    folder.mkdir()
+    path = make(folder, write_dicom=write_dicom)
+    with pytest.raises(NeedsOption), open_source(path, options):
+        pass
 
 
 def test_the_table_is_long_enough():

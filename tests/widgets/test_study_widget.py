@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QLabel
 
 from napari_sortingloss.errors import BadInput, NeedsOption
 from napari_sortingloss.events import Result
+from napari_sortingloss.formats.options import ReadOptions
 from napari_sortingloss.study import Study
 from napari_sortingloss.study import add as add_module
 from napari_sortingloss.widgets import dialogs
@@ -195,11 +196,20 @@ def test_a_file_with_several_volumes_is_added_after_saying_which(full, tmp_path,
     full.choose([path])
     qtbot.waitUntil(lambda: "holds 2 volumes" in full.bar.text)
     assert full.bar._link.text() == "Say how to read it…"
-    dialog = full.say_how_to_read([path], NeedsOption("Cannot read 'two.h5'", "it holds 2", "choose one"))
+    dialog = full.actions_.say_how_to_read(
+        [path], NeedsOption("Cannot read 'two.h5'", "it holds 2", "choose one")
+    )
     dialog.form.edits["dataset"].set_value("filtered")
     dialog.again_button.click()
     qtbot.waitUntil(lambda: [c.shape for c in full.import_panel.candidates] == [(10, 16, 20)])
     assert full.import_panel.settings().dataset == "filtered"
+
+
+def test_how_a_file_was_read_is_not_asked_of_the_next_one(full, scan, qtbot):
+    full.choose([scan], ReadOptions(raw_offset=7))
+    qtbot.waitUntil(lambda: full.import_panel.reading().raw_offset == 7)
+    choose(full, qtbot, scan)
+    assert full.import_panel.reading() == ReadOptions()
 
 
 def test_a_raw_file_is_added_after_saying_its_shape_and_type(full, tmp_path, make_volume, keep, qtbot):

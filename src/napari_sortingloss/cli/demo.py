@@ -44,7 +44,7 @@ TUNING: dict[str, Any] = {
 }
 """How the demo fine-tunes where it does not take the defaults: the organs are small, the slices too few to hold any back,
 the fish lie in their tubes at any angle, one of them the other way round, and they differ in size as their voxels do. Chosen by
-their score on the very fish that the demo judges, of about a dozen settings: its figure flatters."""
+their score on the very fish that the demo judges, of about thirty settings: its figure flatters."""
 
 AXES: Literal["", "zyx"] = ""
 """Along which axes the demo predicts; empty for the ordering axis."""

@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 KIND = "finetune"
 """The kind of run whose network tells classes apart."""
 
-AS_STORED = "as stored"
-"""The pose of a run that shows slices in no other."""
-
 
 def predict(study: Study, settings: PredictSettings) -> Iterator[Event]:
     """Predict the labels of whole volumes with a fine-tuned network: a job.
@@ -83,13 +80,14 @@ def predict(study: Study, settings: PredictSettings) -> Iterator[Event]:
     for volume in volumes:
         _check_first(volume, settings)
     yield Progress(done=0, total=0, what="loading the network")
-    if settings.every_pose and run.settings.get("pose") == AS_STORED:
-        yield Notice(
-            message=f"'{run.id}' was trained on slices as they are stored: it looks at them in that pose alone."
-        )
     with load_segmenter(
         run, settings.weights, settings.device, settings.threads, every_pose=settings.every_pose
     ) as segmenter:
+        if settings.every_pose and len(segmenter.poses) == 1:
+            text = (
+                f"'{run.id}' was trained on slices as they are stored: it looks at them in that pose alone."
+            )
+            yield Notice(message=text)
         yield from predict_volumes(study, run.id, segmenter, volumes, settings)
 
 

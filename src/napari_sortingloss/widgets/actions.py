@@ -8,14 +8,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sortingloss.errors import NeedsOption, UserError
 from napari_sortingloss.events import Event
 from napari_sortingloss.widgets import dialogs, layers, words
 from napari_sortingloss.widgets.annotating import annotating_of
 from napari_sortingloss.widgets.previews import Candidate
+from napari_sortingloss.widgets.reading import ReadingDialog
 from napari_sortingloss.widgets.sample import sample_job
 from napari_sortingloss.widgets.training_actions import order_job, turn_round
 
 if TYPE_CHECKING:
+    from napari_sortingloss.formats.options import ReadOptions
     from napari_sortingloss.study import Study
     from napari_sortingloss.study.add_settings import AddSettings
     from napari_sortingloss.widgets.study import StudyWidget
@@ -51,6 +54,34 @@ class StudyActions:
             f"Adding {words.count(len(chosen), 'volume')}", lambda: _add(study, chosen, settings), "add"
         )
         stage.watch(job, stage.after_adding)
+
+    def refuse(self, paths: Sequence[Path], error: UserError) -> None:
+        """Say why files cannot be added, and offer to say how to read them where that is what lacks."""
+        bar, weak = self._stage.bar, weakref.ref(self)
+
+        def say_how() -> None:
+            mine = weak()
+            if mine is not None:
+                mine.say_how_to_read(paths, error)
+
+        if isinstance(error, NeedsOption):
+            bar.show_error(error, "Say how to read it…", say_how)
+        else:
+            bar.show_error(error)
+
+    def say_how_to_read(self, paths: Sequence[Path], error: UserError) -> ReadingDialog:
+        """Ask for what files do not say themselves, then look into them again."""
+        stage, weak = self._stage, self._weak
+        dialog = ReadingDialog(paths, error, stage.import_panel.reading(), stage)
+
+        def again(options: ReadOptions) -> None:
+            there = weak()
+            if there is not None:
+                there.choose(paths, options)
+
+        dialog.chosen.connect(again)
+        dialog.show()
+        return dialog
 
     def export(self, names: Sequence[str]) -> None:
         """Ask for a file and queue the export of a volume to it."""

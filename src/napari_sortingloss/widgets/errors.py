@@ -104,13 +104,19 @@ class MessageBar(QFrame):
         """What is shown; empty when the bar is hidden."""
         return "" if self.isHidden() else self._text.text()
 
-    def show_error(self, error: BaseException) -> None:
+    def show_error(
+        self, error: BaseException, link: str = "", action: Callable[[], None] | None = None
+    ) -> None:
         """Show what happened, why and what to do, with *Details* and *Copy report*.
 
         Parameters
         ----------
         error : BaseException
             A `UserError` speaks for itself; anything else is our mistake, and the bar says so.
+        link : str
+            The caption of a button that mends it, if there is one.
+        action : callable or None
+            What that button does; the bar closes first.
         """
         if isinstance(error, UserError):
             text = f"{error.what}.\nWhy: {error.why}.\nWhat to do: {error.todo.rstrip('.')}."
@@ -119,7 +125,7 @@ class MessageBar(QFrame):
                 f"Something went wrong that should not.\nWhy: {type(error).__name__}: {error}\n"
                 "What to do: try again; if it stays, copy the report and send it to the developers."
             )
-        self._show("error", text, error=error)
+        self._show("error", text, link, action, error)
 
     def show_message(
         self, level: Level, text: str, link: str = "", action: Callable[[], None] | None = None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_sortingloss.errors import NeedsOption, UserError
+from napari_sortingloss.errors import UserError
 from napari_sortingloss.formats.options import ReadOptions
 from napari_sortingloss.widgets import dialogs, layers, recent, words
 from napari_sortingloss.widgets.actions import StudyActions
@@ -20,7 +20,6 @@ from napari_sortingloss.widgets.header import StudyHeader
 from napari_sortingloss.widgets.import_panel import ImportPanel
 from napari_sortingloss.widgets.jobs import Job
 from napari_sortingloss.widgets.previews import Candidate, find_candidates, layer_candidate
-from napari_sortingloss.widgets.reading import ReadingDialog
 from napari_sortingloss.widgets.shortcuts import keys_of
 from napari_sortingloss.widgets.stage import Stage, allow
 from napari_sortingloss.widgets.theme import Colors
@@ -165,11 +164,12 @@ class StudyWidget(Stage):
         folder = dialogs.choose_folder(self)
         self.choose([folder] if folder is not None else [])
 
-    def choose(self, paths: Sequence[Path]) -> None:
+    def choose(self, paths: Sequence[Path], reading: ReadOptions | None = None) -> None:
         """Look into files and folders and show how they would be added."""
         if not paths:
             return
         self.bar.clear()
+        self.import_panel.set_reading(reading or ReadOptions())
         try:
             options = self.import_panel.settings().replace(paths=(), name=None)
         except UserError as error:
@@ -177,8 +177,8 @@ class StudyWidget(Stage):
             return
         self.bar.show_message("notice", f"Looking into {_named(paths)}…", "Cancel", self.discard)
         self.background.run(
-            lambda: find_candidates(list(paths), options),
-            lambda found: self._take_candidates(paths, *found),
+            partial(find_candidates, paths, options),
+            partial(self._take_candidates, paths),
             topic="candidates",
         )
 
@@ -206,18 +206,15 @@ class StudyWidget(Stage):
         self._set_candidates([])
 
     def _take_candidates(
-        self,
-        paths: Sequence[Path],
-        candidates: list[Candidate],
-        problems: list[UserError],
-        studies: list[Path],
+        self, paths: Sequence[Path], found: tuple[list[Candidate], list[UserError], list[Path]]
     ) -> None:
+        candidates, problems, studies = found
         self.bar.clear()
         if studies and not candidates and not problems:
             self.open_path(studies[0])
             return
         if problems and not candidates:
-            self._refuse(paths, problems[0])
+            self.actions_.refuse(paths, problems[0])
         elif problems:
             more = f" {len(problems) - 1} more could not either." if len(problems) > 1 else ""
             self.bar.show_message("warning", f"Left out: {problems[0]}{more}")
@@ -225,34 +222,6 @@ class StudyWidget(Stage):
             self._ask_for_study()
         if candidates:
             self._set_candidates(candidates)
-
-    def _refuse(self, paths: Sequence[Path], error: UserError) -> None:
-        if not isinstance(error, NeedsOption):
-            self.bar.show_error(error)
-            return
-        weak = weakref.ref(self)
-
-        def say_how() -> None:
-            there = weak()
-            if there is not None:
-                there.say_how_to_read(paths, error)
-
-        self.bar.show_message("error", str(error), "Say how to read it…", say_how)
-
-    def say_how_to_read(self, paths: Sequence[Path], error: UserError) -> ReadingDialog:
-        """Ask for what the files do not say themselves, then look into them again."""
-        dialog = ReadingDialog(paths, error, self.import_panel.reading(), self)
-        weak = weakref.ref(self)
-
-        def again(options: ReadOptions) -> None:
-            there = weak()
-            if there is not None:
-                there.import_panel.set_reading(options)
-                there.choose(paths)
-
-        dialog.chosen.connect(again)
-        dialog.show()
-        return dialog
 
     def _ask_for_study(self) -> None:
         self.bar.show_message(
