@@ -137,6 +137,12 @@ def test_adding_puts_the_volume_into_the_study_with_the_chosen_settings(full, sc
     assert "Next: pre-train" in full.bar.text
 
 
+def test_a_volume_that_was_seen_before_its_import_had_ended_is_selected_too(full):
+    assert full.table.selected() == ("fish_a",)
+    full.after_adding({"volumes": [{"name": "fish_b"}]})
+    assert full.table.selected() == ("fish_b",)
+
+
 def test_dragging_the_window_in_the_histogram_sets_values(full, scan, qtbot):
     choose(full, qtbot, scan)
     full.import_panel.histogram._region.setRegion((2000.0, 30000.0))

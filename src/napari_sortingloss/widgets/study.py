@@ -276,12 +276,16 @@ class StudyWidget(Stage):
         if session.study is not None:
             self.header.set_study(session.study.path, session.free_bytes)
         self.table.set_rows(session.volumes, session.states)
-        if self._wanted and set(self._wanted) <= set(session.volumes):
-            self.table.select(self._wanted)
-            self._wanted = ()
-        elif not self.table.selected() and session.current_volume:
+        if not self._select_wanted() and not self.table.selected() and session.current_volume:
             self.table.select((session.current_volume,))
         self._arrange()
+
+    def _select_wanted(self) -> bool:
+        there = bool(self._wanted) and set(self._wanted) <= set(self.session.volumes)
+        if there:
+            self.table.select(self._wanted)
+            self._wanted = ()
+        return there
 
     def _on_current(self, name: str | None) -> None:
         if name is not None and name not in self.table.selected():
@@ -343,6 +347,7 @@ class StudyWidget(Stage):
         """Say what was added and what to do next."""
         volumes, failed = result.get("volumes", []), result.get("failed", [])
         self._wanted = tuple(volume["name"] for volume in volumes[:1])
+        self._select_wanted()  # the session may have seen the volume before the job had ended
         if failed:
             text = f"{words.count(len(volumes), 'volume')} added, {len(failed)} not. {failed[0]['error']}"
             self.bar.show_message("warning", text)
