@@ -461,6 +461,17 @@ def test_what_a_run_suggests_comes_first_and_says_whose_it_is(ready, qtbot, monk
     assert ready.annotating.slice_in_view() == ("z", 19)
 
 
+def test_across_another_axis_slices_are_spaced_evenly_and_next_stays_across_it(ready, qtbot, monkeypatch):
+    found = ("sorting-1", (Hint("fish_a", "z", 19, "far from what you painted"),))
+    monkeypatch.setattr(annotate_suggest, "_ranked", lambda study, runs, volume: found)
+    ready.annotating.go_to(9, "x")
+    qtbot.waitUntil(lambda: bool(ready.suggestions.hints) and ready.suggestions.hints[0].axis == "x")
+    shown(ready, qtbot)
+    assert ready.reason.text().startswith("14: nothing is annotated yet: begin in the middle")
+    ready.next_button.click()
+    assert ready.annotating.slice_in_view() == ("x", 14)
+
+
 def test_a_run_can_be_asked_by_a_link(ready, study, qtbot, monkeypatch):
     asked: list[str] = []
 
@@ -475,6 +486,10 @@ def test_a_run_can_be_asked_by_a_link(ready, study, qtbot, monkeypatch):
     monkeypatch.setattr(annotate_suggest, "import_gently", lambda *modules: None)
     run = trained(study)
     ready.session.refresh()
+    qtbot.waitUntil(lambda: f"ask {run}" in ready.reason.text())
+    ready.annotating.go_to(9, "x")  # across which no run ranks slices
+    qtbot.waitUntil(lambda: "ask" not in ready.reason.text())
+    ready.annotating.go_to(3, "z")
     qtbot.waitUntil(lambda: f"ask {run}" in ready.reason.text())
     ready.reason.linkActivated.emit(f"ask:{run}")
     qtbot.waitUntil(lambda: asked == [run])

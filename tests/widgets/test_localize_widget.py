@@ -286,6 +286,17 @@ def test_accepted_volumes_are_cropped_once(found, viewer, qtbot):
     assert found.form.volumes.value() == ("fish_a", "fish_b")
 
 
+def test_from_a_crop_one_click_leads_to_painting_it(found, session, qtbot):
+    asked: list[str] = []
+    session.stage_requested.connect(asked.append)
+    found.table.accept_requested.emit()
+    found.crop_button.click()
+    qtbot.waitUntil(lambda: "1 crop made: fish_a_crop" in found.bar.text)
+    found.bar._link.click()
+    assert asked == ["Annotate"]
+    assert session.current_volume == "fish_a_crop"
+
+
 def test_a_box_moved_just_before_the_crop_is_what_is_cut(found, qtbot):
     found.table.accept_requested.emit()
     found.table.selectRow(0)

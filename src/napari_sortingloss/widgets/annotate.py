@@ -294,9 +294,14 @@ class AnnotateWidget(Stage):
         parts = [escape(first), f"{'then' if here else 'also'}: {', '.join(others)}" if others else ""]
         if whose:
             parts.append(f"by {escape(whose)}")
-        elif run and self.suggestions.job is None:
+        elif run and self.suggestions.job is None and place[0] == self._ordering_axis:
             parts.append(self._linked(f"ask:{run}", f"ask {run}"))
         self.reason.setText(" · ".join(part for part in parts if part))
+
+    @property
+    def _ordering_axis(self) -> str:
+        record = self.session.volumes.get(self.annotating.volume or "")
+        return record.axis if record is not None else ""
 
     def _linked(self, where: str, text: str) -> str:
         return f'<a href="{escape(where)}" style="color: {self.colors.train}">{escape(text)}</a>'

@@ -156,7 +156,8 @@ class Suggestions:
 
         def work() -> tuple[str, tuple[Hint, ...]]:
             run, found = _ranked(study, runs, volume)
-            return (run, found) if found else ("", tuple(plain))
+            # A run ranks slices across the ordering axis; who turned the volume wants to paint across another.
+            return (run, found) if found and found[0].axis == axis else ("", tuple(plain))
 
         stage.background.run(work, self._take, topic="suggestions")
 

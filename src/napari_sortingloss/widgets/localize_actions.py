@@ -206,14 +206,18 @@ class LocalizeActions:
 
     def _on_cropped(self, result: dict[str, Any]) -> None:
         stage, made = self._stage, result.get("volumes", [])
-        names = ", ".join(v["name"] for v in made[:3]) + ("…" if len(made) > 3 else "")
+        names = ", ".join(v["name"] for v in made[:3]) + ("…" if len(made) > 3 else ".")
         stage.bar.show_message(
             "success",
-            f"{words.count(len(made), 'crop')} made: {names}. They lie where they were cut from; pre-train on them or "
-            "export them next.",
-            "Study ▸",
-            lambda: stage.go_to("Study"),
+            f"{words.count(len(made), 'crop')} made: {names} They lie where they were cut from; paint a few slices of them "
+            "or export them next.",
+            "Annotate ▸",
+            lambda: self._annotate(made[0]["name"]),
         )
+
+    def _annotate(self, name: str) -> None:
+        self._stage.session.set_current_volume(name)
+        self._stage.go_to("Annotate")
 
     def export_menu(self) -> QMenu:
         """Return the menu of the Export button."""
