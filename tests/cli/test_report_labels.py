@@ -107,11 +107,23 @@ def test_the_painted_slices_are_shown_with_what_is_on_them(labelled: Study) -> N
     labels = _reference()[6]
     with AnnotationEditor(labelled, "scan") as editor:
         editor.put_slice("z", 6, labels, what="test", status="complete")
-    page = painted_slices(labelled, [{"volume": "scan", "index": 6}], read_classes(labelled))
-    assert "slice 6" in page
+    page = painted_slices(labelled, [{"volume": "scan", "axis": "z", "index": 6}], read_classes(labelled))
+    assert "slice 6 across z" in page
     assert f"<td class=n>{int((labels == 1).sum())}</td>" in page
     assert "On none of them is there any core" in page
-    assert "1 of the 24 slices" in page
+    assert f"{100 / 24:.1f}\N{NO-BREAK SPACE}% of the voxels" in page
+
+
+def test_slices_painted_across_several_axes_are_each_shown_as_they_lie(labelled: Study) -> None:
+    reference = _reference()
+    with AnnotationEditor(labelled, "scan") as editor:
+        editor.put_slice("x", 9, reference[:, :, 9], what="test", status="complete")
+        editor.put_slice("z", 6, reference[6], what="test", status="complete")
+    painted = [{"volume": "scan", "axis": axis, "index": index} for axis, index in (("x", 9), ("z", 6))]
+    page = painted_slices(labelled, painted, read_classes(labelled))
+    assert page.index("slice 6 across z") < page.index("slice 9 across x")
+    pixels = int((reference[6] == 1).sum() + (reference[:, :, 9] == 1).sum())
+    assert f"<td class=n>2</td><td class=n>{pixels:,}</td>" in page
 
 
 def test_curves_of_classes_are_drawn_in_their_colours(labelled: Study) -> None:

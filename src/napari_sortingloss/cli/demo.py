@@ -31,9 +31,8 @@ TUNING: dict[str, Any] = {
     "network": "deeplabv3plus",
     "decoder_norm": "group",
     "init_weights": "last",
-    "size": 96,
+    "size": 160,
     "batch": 8,
-    "pixel_size": 0.0,
     "learning_rate": 2e-3,
     "class_weights": "equal",
     "class_pieces": 0.8,
@@ -42,12 +41,12 @@ TUNING: dict[str, Any] = {
     "dropout": 0.0,
     "held_back": 0.0,
 }
-"""How the demo fine-tunes where it does not take the defaults: the organs are small, the slices too few to hold any back,
-the fish lie in their tubes at any angle, one of them the other way round, and they differ in size as their voxels do. Chosen by
-their score on the very fish that the demo judges, of about thirty settings: its figure flatters."""
+"""How the demo fine-tunes where it does not take the defaults: the organs are small, the slices too few to hold any back, and
+the fish lie in their tubes at any angle, one of them the other way round. Chosen by their score on the very fish that the demo
+judges, of about thirty settings: its figure flatters."""
 
-AXES: Literal["", "zyx"] = ""
-"""Along which axes the demo predicts; empty for the ordering axis."""
+AXES: Literal["zyx"] = "zyx"
+"""Along which axes the demo predicts: slices across all three were painted."""
 
 MARGIN = 2
 """Voxels that the crops have around the boxes."""
@@ -108,7 +107,7 @@ def demo_job(settings: DemoSettings) -> Iterator[Event]:
     yield from _crops(study, run, fish)
     boxes = fish_boxes(study, run, fish, HELD_BACK)
     flipped = [volume["name"] for volume in ordered["volumes"] if volume["flipped"]]
-    painted, tuned, predicted, scores = yield from _segmented(study, settings, run, boxes, flipped)
+    painted, tuned, predicted, scores = yield from _segmented(study, settings, run, boxes)
     report = folder / REPORT
     seconds = time.monotonic() - began
     write_report(report, Story(study, trained, ordered, boxes, painted, tuned, predicted, scores, seconds))
@@ -158,7 +157,7 @@ def _sample(folder: Path) -> Generator[Event, None, Study]:
 
 
 def _segmented(
-    study: Study, settings: DemoSettings, run: str, boxes: Sequence[FishBox], flipped: Sequence[str]
+    study: Study, settings: DemoSettings, run: str, boxes: Sequence[FishBox]
 ) -> Generator[Event, None, tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any], dict[str, Any]]]:
     """Paint, fine-tune, predict and evaluate; return the slices and the results."""
     from napari_sortingloss.cli.demo_painter import paint
@@ -171,8 +170,7 @@ def _segmented(
     volumes = {one.name: one.name if one.crop is None else one.crop.name for one in boxes}
     teach = tuple(volumes[name] for name in PAINTED)
     judge = tuple(volume for name, volume in volumes.items() if name not in PAINTED)
-    turned = [volumes[name] for name in flipped]
-    painted = (yield from _result_of(paint(study, teach, settings.slices, turned)))["slices"]
+    painted = (yield from _result_of(paint(study, teach, settings.slices)))["slices"]
     tuning = FinetuneSettings(
         init=run,
         volumes=teach,
@@ -181,9 +179,7 @@ def _segmented(
         **TUNING,
     )
     tuned = yield from _result_of(finetune(study, tuning))
-    prediction = PredictSettings(
-        run=tuned["run"], volumes=tuple(volumes.values()), axes=AXES, every_pose=True
-    )
+    prediction = PredictSettings(run=tuned["run"], volumes=tuple(volumes.values()), axes=AXES)
     predicted = yield from _result_of(predict(study, prediction))
     scores = yield from _result_of(evaluate(study, EvaluateSettings(run=tuned["run"], volumes=judge)))
     return painted, tuned, predicted, scores

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_sortingloss.events import Event, Notice, Progress, Result
 from napari_sortingloss.study.references import FOLDER as REFERENCES
-from napari_sortingloss.study.schema import AXES
+from napari_sortingloss.study.schema import AXES, Axis
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study, Volume
@@ -18,16 +18,15 @@ if TYPE_CHECKING:
 WHAT = "painted by the demo"
 """What the action is called in the list of what was done."""
 
-_BINS, _REACH = 40, 0.06
-"""Into how many stretches an organ is divided, and how far a slice speaks for its neighbours, in lengths of the organ."""
+REACH = 4
+"""For how many slices on either side of it a slice speaks."""
 
-Areas = NDArray[np.int64]
+_LEFT = 0.3
+"""What a voxel near a painted slice is still worth."""
 
 
-def paint(
-    study: Study, volumes: Sequence[str], count: int, upside_down: Collection[str] = ()
-) -> Iterator[Event]:
-    """Paint a few slices across the ordering axis of each volume and mark them complete: a job.
+def paint(study: Study, volumes: Sequence[str], count: int) -> Iterator[Event]:
+    """Paint a few slices of each volume, across whichever axis shows most, and mark them complete: a job.
 
     Where as many slices are annotated already, by an earlier demo or a person, they stay and nothing is painted.
 
@@ -38,8 +37,6 @@ def paint(
         Volumes with reference labels.
     count : int
         How many slices of each.
-    upside_down : collection of str
-        Those of the volumes in which the slices run from tail to head.
 
     Yields
     ------
@@ -52,30 +49,25 @@ def paint(
     from napari_sortingloss.study.classes import read_classes
 
     values = [one.value for one in read_classes(study)]
-    coverage = Coverage(len(values))
     done: list[dict[str, Any]] = []
     for number, name in enumerate(volumes):
-        volume = study.volume(name)
-        axis, reference = volume.axis, _reference(volume)
-        areas = np.stack([(reference == value).sum(axis=(1, 2)) for value in values], axis=1)
-        there = [one.index for one in Annotations(study, name).slices() if one.axis == axis]
-        last = len(areas) - 1
-
-        def along(index: int, turned: bool = name in upside_down, last: int = last) -> int:
-            return last - index if turned else index
-
-        seen = areas[::-1] if name in upside_down else areas
-        for index in there:
-            coverage.add(seen, along(index))
+        there = [(one.axis, one.index) for one in Annotations(study, name).slices()]
         if len(there) >= count:
             yield Notice(message=f"{name}: {len(there)} slices are annotated already and stay.")
-            done += [{"volume": name, "axis": axis, "index": index} for index in there]
+            done += [{"volume": name, "axis": axis, "index": index} for axis, index in there]
             continue
+        reference = _reference(study.volume(name))
+        chosen = choose_slices(reference, values, count - len(there), there)
         with AnnotationEditor(study, name) as editor:
-            chosen = coverage.choose(seen, count - len(there), [along(index) for index in there])
-            for index in sorted([*there, *(along(position) for position in chosen)]):
-                if index not in there:
-                    editor.put_slice(axis, index, reference[index], what=WHAT, status="complete")
+            for axis, index in sorted([*there, *chosen], key=lambda one: (AXES.index(one[0]), one[1])):
+                if (axis, index) not in there:
+                    editor.put_slice(
+                        axis,
+                        index,
+                        reference.take(index, AXES.index(axis)),
+                        what=WHAT,
+                        status="complete",
+                    )
                 done.append({"volume": name, "axis": axis, "index": index})
                 yield Progress(
                     done=len(done), total=count * len(volumes), what=f"{name}: painting", unit="slices"
@@ -85,86 +77,72 @@ def paint(
     yield Result(value={"slices": done})
 
 
-class Coverage:
-    """Which stretches of which organs were painted, in several fish together.
+def choose_slices(
+    labels: NDArray[np.uint8], values: Sequence[int], count: int, taken: Sequence[tuple[Axis, int]] = ()
+) -> list[tuple[Axis, int]]:
+    """Choose slices across any axis that together show most of every organ.
 
     Parameters
     ----------
-    classes : int
-        How many organs there are.
+    labels : ndarray of uint8, shape (z, y, x)
+    values : sequence of int
+        Of the organs. Each counts the same, however small it is.
+    count : int
+    taken : sequence of (axis, index)
+        Slices that are painted already.
+
+    Returns
+    -------
+    list of (axis, index)
+        In the order in which they were chosen; fewer where no other slice shows anything. No two across the same axis
+        are closer than `REACH` slices.
 
     Notes
     -----
-    Every organ runs from 0 to 1 in each fish. A painted slice covers the stretch around where it cuts an organ, and
-    covering the same stretch again is worth less each time, so that the slices of several fish fall between each other.
+    Greedy: the next slice is the one near which, up to `REACH` slices away, most voxels of the organs lie; voxels near a
+    slice that was painted before count less.
     """
-
-    def __init__(self, classes: int) -> None:
-        self._covered = np.zeros((classes + 1, _BINS))
-
-    def add(self, areas: Areas, index: int) -> None:
-        """Note that a slice was painted."""
-        self._covered += _stretches(areas)[index]
-
-    def choose(self, areas: Areas, count: int, taken: Sequence[int] = ()) -> list[int]:
-        """Choose the slices of a fish that cover most of what is not covered yet, and note them.
-
-        Parameters
-        ----------
-        areas : ndarray of int, shape (n, classes)
-            The pixels of each organ on each slice.
-        count : int
-        taken : sequence of int
-            Slices that are not to be chosen.
-
-        Returns
-        -------
-        list of int
-            In the order in which they were chosen; fewer where no other slice shows anything.
-        """
-        stretches = _stretches(areas)
-        worth = _worth(areas)
-        left = np.asarray(areas.any(axis=1), np.bool_)
-        left[list(taken)] = False
-        chosen: list[int] = []
-        while left.any() and len(chosen) < count:
-            gain = (worth * np.exp(-self._covered) * -np.expm1(-stretches)).sum(axis=(1, 2))
-            best = int(np.where(left, gain, -1.0).argmax())
-            chosen.append(best)
-            left[max(0, best - 3) : best + 4] = False  # a neighbour shows nearly the same
-            self._covered += stretches[best]
-        return chosen
+    sizes = np.bincount(labels.ravel(), minlength=256)
+    share = np.zeros(256, np.float32)
+    for value in values:
+        if sizes[value]:
+            share[value] = 1 / sizes[value]
+    worth = share[labels]
+    shown = {axis: (worth > 0).any(axis=_others(axis)) for axis in AXES}
+    for axis, index in taken:
+        _paint_over(worth, axis, index, shown)
+    chosen: list[tuple[Axis, int]] = []
+    while len(chosen) < count and any(one.any() for one in shown.values()):
+        gains = {axis: np.where(shown[axis], _near(worth, axis), -1.0) for axis in AXES}
+        best = max(AXES, key=lambda axis: float(gains[axis].max()))
+        chosen.append((best, int(gains[best].argmax())))
+        _paint_over(worth, *chosen[-1], shown)
+    return chosen
 
 
-def _stretches(areas: Areas) -> NDArray[np.float64]:
-    """Return what each slice covers of each organ, and last of all organs together, shape (n, classes + 1, bins)."""
-    there = np.concatenate([areas > 0, areas.any(axis=1, keepdims=True)], axis=1)
-    covers = np.zeros((*there.shape, _BINS))
-    bins = (np.arange(_BINS) + 0.5) / _BINS
-    for k in range(there.shape[1]):
-        where = np.flatnonzero(there[:, k])
-        if len(where):
-            at = (where - where[0] + 0.5) / (where[-1] - where[0] + 1)
-            covers[where, k] = np.exp(-0.5 * ((at[:, None] - bins) / _REACH) ** 2)
-    return covers
+def _near(worth: NDArray[np.float32], axis: Axis) -> NDArray[np.float64]:
+    """Return what lies near each slice across an axis."""
+    along = worth.sum(axis=_others(axis), dtype=np.float64)
+    return np.convolve(np.pad(along, REACH), np.ones(2 * REACH + 1), "valid")
 
 
-def _worth(areas: Areas) -> NDArray[np.float64]:
-    """Return how much each stretch of each organ counts, more where it is thick; all organs together are one more."""
-    worth = np.ones((areas.shape[1] + 1, _BINS))
-    for k in range(areas.shape[1]):
-        where = np.flatnonzero(areas[:, k])
-        if len(where):
-            ends = np.linspace(where[0], where[-1], _BINS)
-            worth[k] = np.interp(ends, np.arange(len(areas)), areas[:, k])
-            worth[k] = np.sqrt(worth[k] / worth[k].mean())
-    return worth
+def _paint_over(
+    worth: NDArray[np.float32], axis: Axis, index: int, shown: dict[Axis, NDArray[np.bool_]]
+) -> None:
+    """Make what lies near a painted slice worth less, and rule its neighbours out."""
+    near = slice(max(0, index - REACH), index + REACH + 1)
+    np.moveaxis(worth, AXES.index(axis), 0)[near] *= _LEFT
+    shown[axis][max(0, index - REACH + 1) : index + REACH] = False
+
+
+def _others(axis: Axis) -> tuple[int, ...]:
+    return tuple(k for k, one in enumerate(AXES) if one != axis)
 
 
 def _reference(volume: Volume) -> NDArray[np.uint8]:
-    """Return the reference labels, the ordering axis first; the sample's volumes are small."""
+    """Return the reference labels, shape (z, y, x); the sample's volumes are small."""
     import zarr
 
     path = volume.study.path / REFERENCES / f"{volume.record.reference}.zarr" / "0"
     labels: Any = zarr.open_array(path, mode="r")
-    return np.ascontiguousarray(np.moveaxis(np.asarray(labels[:], np.uint8), AXES.index(volume.axis), 0))
+    return np.asarray(labels[:], np.uint8)

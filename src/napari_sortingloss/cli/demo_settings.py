@@ -23,7 +23,7 @@ class DemoSettings(Settings):
     steps: Annotated[int, Setting(help="How many batches to pre-train on.", low=1, high=100_000)] = 400
     finetune_steps: Annotated[
         int, Setting(help="How many batches of painted slices to train on.", low=1, high=100_000)
-    ] = 1500
+    ] = 800
     slices: Annotated[
         int, Setting(help="How many slices to paint in each of three fish.", low=1, high=50)
     ] = 5

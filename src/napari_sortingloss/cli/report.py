@@ -251,13 +251,13 @@ def _end(story: Story, runs: Sequence[Run]) -> str:
     weak = names([name for _, name in weakest])
     return (
         f"<ul><li><b>Paint a little more where it is weak</b>, here {escape(weak)}: the program says which slices would help "
-        "most, and why.</li><li><b>Look along three axes</b> instead of one (<code>--axes zyx</code>): three times the time, "
-        "and worth a try where slices across all three were painted.</li><li><b>Correct and train on</b>: take a predicted slice over in napari, repair it, mark it "
+        "most, and why.</li><li><b>Train for longer</b>, if the curves above still rise, and look at each slice in every pose "
+        "(<code>--every-pose</code>): eight times the time, for a little more.</li><li><b>Correct and train on</b>: take a predicted slice over in napari, repair it, mark it "
         "complete, resume the run.</li><li><b>Ask whether pre-training helped</b> on your own data: <code>learning-curve</code> "
         "trains from scratch and from a run on the same slices, several times, and draws both.</li><li><b>Take the labels "
         "elsewhere</b>: in the frame of the original scan, with the right voxel size, as NIfTI, NRRD, TIFF, OME-Zarr or a "
         f"mesh.</li></ul><pre>napari-sortingloss suggest {folder} --run {escape(tuned.id)}\n"
-        f"napari-sortingloss predict {folder} --run {escape(tuned.id)} --axes zyx\n"
+        f"napari-sortingloss predict {folder} --run {escape(tuned.id)} --axes zyx --every-pose\n"
         f"napari-sortingloss finetune {folder} --resume {escape(tuned.id)} --steps {2 * int(story.tuned.get('steps', 1))}\n"
         f"napari-sortingloss export {folder} {escape(scene)} --what labels --to {escape(scene)}.nii.gz\n"
         f"napari-sortingloss list {folder}</pre>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,10 @@ from napari_sortingloss.cli.report_parts import (
     table,
 )
 from napari_sortingloss.cli.svg import Line, plot
+from napari_sortingloss.segment.dataset import read_slice
+from napari_sortingloss.slices.along import SlicesAlong
 from napari_sortingloss.study.annotations import Annotations
+from napari_sortingloss.study.schema import AXES, Axis
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Run, Study
@@ -40,33 +44,34 @@ def painted_slices(study: Study, painted: Sequence[Mapping[str, Any]], classes: 
     ----------
     study : Study
     painted : sequence of mapping
-        ``{"volume", "index"}`` of each, the index along the ordering axis of the array.
+        ``{"volume", "axis", "index"}`` of each, the index along the array.
     classes : sequence of LabelClass
     """
-    by_volume: dict[str, list[int]] = {}
+    by_volume: dict[str, list[tuple[Axis, int]]] = {}
     for one in painted:
-        by_volume.setdefault(one["volume"], []).append(int(one["index"]))
+        by_volume.setdefault(one["volume"], []).append((one["axis"], int(one["index"])))
     colours = {one.value: pictures.rgb(one.color) for one in classes}
     shown, there = [], {one.value: [0, 0] for one in classes}
-    every = 0
-    for name, indices in by_volume.items():
+    voxels, of = 0, 0
+    for name, places in by_volume.items():
         volume, labels = study.volume(name), Annotations(study, name)
-        every += volume.n_slices
+        of += math.prod(volume.shape)
         tiles = []
-        for index in sorted(indices):
-            grey = volume.read_slices([volume.index_of(index)])[0]
-            slice_ = labels.read_slice(volume.axis, index)
+        for axis, index in sorted(places, key=lambda place: (AXES.index(place[0]), place[1])):
+            along = SlicesAlong(volume, axis)
+            grey, slice_ = read_slice(along, index), labels.read_slice(axis, index)
+            voxels += slice_.size
             for value, counted in there.items():
                 pixels = int((slice_ == value).sum())
                 counted[0] += pixels > 0
                 counted[1] += pixels
-            size = volume.slice_voxel_size
+            size = along.slice_voxel_size
             image = pictures.tinted(
                 pictures.resized(stretched(grey, grey), size, HEIGHT),
                 pictures.resized(slice_, size, HEIGHT, nearest=True),
                 colours,
             )
-            tiles.append(picture(pictures.address(image, photograph=True), f"slice {index}"))
+            tiles.append(picture(pictures.address(image, photograph=True), f"slice {index} across {axis}"))
         parent = volume.record.parent or name
         shown.append(f'<h3>{escape(parent)}</h3><div class="painted">{"".join(tiles)}</div>')
     rows = [
@@ -82,9 +87,10 @@ def painted_slices(study: Study, painted: Sequence[Mapping[str, Any]], classes: 
     count = len(painted)
     return (
         f"<p>Now a person sits down in napari's <i>Annotate</i> stage and paints {count} slices, a few in each of "
-        f"{len(by_volume)} fish: {names([study.volumes[n].parent or n for n in by_volume])}. That is {count} of the {every:,} "
-        f"slices of these fish, {100 * count / every:.1f}\N{NO-BREAK SPACE}%. Here the person is simulated: the colours are copied from "
-        "the exact labels that the generator of the fish knows. Each slice is marked <i>complete</i>: what is not painted is "
+        f"{len(by_volume)} fish: {names([study.volumes[n].parent or n for n in by_volume])}. That is "
+        f"{100 * voxels / of:.1f}\N{NO-BREAK SPACE}% of the voxels of these fish. Here the person is simulated: the colours are copied from "
+        "the exact labels that the generator of the fish knows, on slices across whichever axis shows most of what was not seen yet: "
+        "along its body a fish shows liver, bladder and spine at once. Each slice is marked <i>complete</i>: what is not painted is "
         "known to be background. A slice that is only partly painted would be of use too: its unpainted pixels count as "
         f"unknown and teach nothing.</p>{chips(classes)}{''.join(shown)}"
         "<p>How little that is for each organ:</p>"
