@@ -219,6 +219,28 @@ def test_a_learning_curve_shows_every_beginning_with_its_spread() -> None:
     assert picture.count("<polyline") == 4, "two curves and the spread of two points"
 
 
+def _bars(picture: str) -> list[tuple[float, float]]:
+    """Return where the upright bars stand and how long they are, in px."""
+    found = []
+    for points in re.findall(r'<polyline points="([^"]+)"', picture):
+        (x0, y0), (x1, y1) = (tuple(map(float, pair.split(","))) for pair in points.split()[:2])
+        if x0 == x1:
+            found.append((x0, abs(y1 - y0)))
+    return found
+
+
+def test_the_bars_of_beginnings_that_hardly_differ_can_be_told_apart() -> None:
+    def arm(name: str, mean: float) -> dict:
+        points = [{"annotated": n, "mean_iou": {"mean": mean, "sd": 0.01}} for n in (5, 50)]
+        return {"init": name, "title": name, "points": points}
+
+    picture = draw({"title": "Heads", "arms": [arm("scratch", 0.55), arm("sorting", 0.56)]})
+    assert ">Heads<" in picture
+    bars = _bars(picture)
+    assert len({round(x) for x, _ in bars}) == 4
+    assert min(length for _, length in bars) > 90, "the axis begins just below the lowest bar"
+
+
 def test_a_class_has_its_own_colour_in_the_key() -> None:
     from napari_sortingloss.cli.report_parts import chips
 

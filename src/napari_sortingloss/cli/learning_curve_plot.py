@@ -9,6 +9,9 @@ from typing import Any
 from napari_sortingloss.cli.svg import BLUE, GREEN, GREY, ORANGE, Line, plot
 
 FILE = "curve.svg"
+ASIDE = 0.008
+"""How far neighbouring beginnings stand apart, of the width of the picture."""
+
 COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7", "#e69f00", "#56b4e9")
 
 
@@ -41,14 +44,28 @@ def write_plot(folder: Path, result: Mapping[str, Any]) -> Path:
 
 
 def draw(result: Mapping[str, Any]) -> str:
-    """Return the curve as an ``<svg>`` element; upright bars are one standard deviation over seeds both ways."""
+    """Return the curve as an ``<svg>`` element.
+
+    Parameters
+    ----------
+    result : mapping
+        What ``learning-curve`` found; its ``title`` is that of the picture, where there is one.
+
+    Notes
+    -----
+    Upright bars are one standard deviation over seeds both ways. Beginnings stand a little beside each other, so that their
+    bars can be told apart.
+    """
     lines = []
+    furthest = max((p["annotated"] for arm in result["arms"] for p in arm["points"]), default=0)
+    aside = ASIDE * furthest
     titles = [arm["title"] for arm in result["arms"]]
     for i, arm in enumerate(result["arms"]):
         colour = GREY if arm["init"] == "scratch" else COLOURS[i % len(COLOURS)]
         name = arm["title"] if titles.count(arm["title"]) == 1 else arm["init"]
         points = [point for point in arm["points"] if point["mean_iou"]["mean"] is not None]
-        x, y = [p["annotated"] for p in points], [p["mean_iou"]["mean"] for p in points]
+        x = [p["annotated"] + (i - (len(titles) - 1) / 2) * aside for p in points]
+        y = [p["mean_iou"]["mean"] for p in points]
         lines.append(Line(name, x, y, colour))
         for at, point in zip(x, points, strict=True):
             mean, sd = point["mean_iou"]["mean"], point["mean_iou"]["sd"]
@@ -56,8 +73,9 @@ def draw(result: Mapping[str, Any]) -> str:
                 lines.append(Line("", [at, at], [mean - sd, mean + sd], colour))
     return plot(
         lines,
-        title="Learning curve",
+        title=result.get("title", "Learning curve"),
         x_label="annotated slices in all",
         y_label="mean IoU on volumes never trained on",
         size=(640, 360),
+        from_zero=False,
     )

@@ -44,8 +44,9 @@ def plot(
     y_label: str,
     level: tuple[float, str] | None = None,
     size: tuple[int, int] = (460, 280),
+    from_zero: bool = True,
 ) -> str:
-    """Draw lines over common axes that start at zero.
+    """Draw lines over common axes; the horizontal one starts at zero.
 
     Parameters
     ----------
@@ -55,6 +56,8 @@ def plot(
         A horizontal reference and its name, e.g. the random level.
     size : tuple of int
         Width and height in px.
+    from_zero : bool
+        Whether the vertical axis starts at zero too, and not just below the lowest point.
 
     Returns
     -------
@@ -65,7 +68,8 @@ def plot(
     left, right, top, bottom = 52, 14, 34, 42
     xs = [v for line in lines for v in line.x] or [0.0, 1.0]
     ys = [v for line in lines for v in line.y] + ([level[0]] if level else []) or [0.0, 1.0]
-    x_ticks, y_ticks = ticks(min(0.0, min(xs)), max(xs)), ticks(min(0.0, min(ys)), max(ys) * 1.04)
+    lowest = min(0.0, min(ys)) if from_zero else min(ys)
+    x_ticks, y_ticks = ticks(min(0.0, min(xs)), max(xs)), ticks(lowest, max(ys) + 0.04 * abs(max(ys) - lowest))
     x0, x1, y0, y1 = x_ticks[0], max(x_ticks[-1], max(xs)), y_ticks[0], max(y_ticks[-1], max(ys))
 
     def px(x: float) -> float:
