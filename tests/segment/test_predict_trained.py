@@ -11,6 +11,7 @@ from napari_sortingloss.segment.finetune import finetune
 from napari_sortingloss.segment.predict import PredictSettings, predict, predict_slice
 from napari_sortingloss.segment.predictor import load_segmenter
 from napari_sortingloss.segment.settings import FinetuneSettings
+from napari_sortingloss.study.annotation_editor import AnnotationEditor
 from napari_sortingloss.study.predictions import find_prediction
 
 QUICK = {"device": "cpu", "threads": 1}
@@ -70,6 +71,24 @@ def test_a_run_trained_on_slices_as_stored_says_that_it_has_one_pose(annotated_s
     asked = PredictSettings(run=run, volumes=("a",), every_pose=True, **QUICK)
     said = [event.message for event in predict(annotated_study, asked) if isinstance(event, Notice)]
     assert said == [f"'{run}' was trained on slices as they are stored: it looks at them in that pose alone."]
+
+
+def test_a_run_that_learnt_across_another_axis_too_says_that_both_can_be_averaged(annotated_study, tiny):
+    with AnnotationEditor(annotated_study, "a") as editor:
+        shape = annotated_study.volume("a").shape
+        editor.put_slice("x", 9, np.ones(shape[:2], np.uint8), what="test", status="complete")
+    run = list(finetune(annotated_study, FinetuneSettings(**{**tiny, "held_back": 0.0})))[-1].value["run"]
+
+    def said(axes):
+        asked = PredictSettings(run=run, volumes=("c",), axes=axes, **QUICK)
+        return [event.message for event in predict(annotated_study, asked) if isinstance(event, Notice)]
+
+    (notice,) = said("")
+    learnt = {key.split(" ")[1] for key in annotated_study.run(run).settings["learnt"]}
+    axes = "".join(axis for axis in "zyx" if axis in learnt)
+    assert "x" in axes
+    assert f"learnt from slices across {' and '.join(axes)}: to average over them (axes {axes})" in notice
+    assert said("zyx") == []
 
 
 def test_three_axes_are_resumed_after_they_were_closed(annotated_study, run):

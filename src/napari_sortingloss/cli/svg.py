@@ -69,7 +69,10 @@ def plot(
     xs = [v for line in lines for v in line.x] or [0.0, 1.0]
     ys = [v for line in lines for v in line.y] + ([level[0]] if level else []) or [0.0, 1.0]
     lowest = min(0.0, min(ys)) if from_zero else min(ys)
-    x_ticks, y_ticks = ticks(min(0.0, min(xs)), max(xs)), ticks(lowest, max(ys) + 0.04 * abs(max(ys) - lowest))
+    x_ticks, y_ticks = (
+        ticks(min(0.0, min(xs)), max(xs)),
+        ticks(lowest, max(ys) + 0.04 * abs(max(ys) - lowest)),
+    )
     x0, x1, y0, y1 = x_ticks[0], max(x_ticks[-1], max(xs)), y_ticks[0], max(y_ticks[-1], max(ys))
 
     def px(x: float) -> float:
