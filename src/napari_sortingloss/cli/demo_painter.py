@@ -64,7 +64,7 @@ def paint(study: Study, volumes: Sequence[str], count: int) -> Iterator[Event]:
                     editor.put_slice(
                         axis,
                         index,
-                        reference.take(index, AXES.index(axis)),
+                        np.moveaxis(reference, AXES.index(axis), 0)[index],
                         what=WHAT,
                         status="complete",
                     )
@@ -108,7 +108,7 @@ def choose_slices(
         if sizes[value]:
             share[value] = 1 / sizes[value]
     worth = share[labels]
-    shown = {axis: (worth > 0).any(axis=_others(axis)) for axis in AXES}
+    shown = {axis: np.asarray((worth > 0).any(axis=_others(axis)), np.bool_) for axis in AXES}
     for axis, index in taken:
         _paint_over(worth, axis, index, shown)
     chosen: list[tuple[Axis, int]] = []
