@@ -93,7 +93,7 @@ def predict(study: Study, settings: PredictSettings) -> Iterator[Event]:
         if not settings.axes and len(painted) > 1:
             text = (
                 f"'{run.id}' learnt from slices across {' and '.join(painted)}: to average over them (axes {painted}) takes "
-                f"{len(painted)} times as long, and is better as a rule."
+                f"{len(painted)} times as long and is often better."
             )
             yield Notice(message=text)
         yield from predict_volumes(study, run.id, segmenter, volumes, settings)
