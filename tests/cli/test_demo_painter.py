@@ -108,9 +108,11 @@ def test_the_chosen_slices_are_painted_exactly_and_complete(fish: Study) -> None
 def test_what_a_person_painted_counts_and_stays(fish: Study) -> None:
     with AnnotationEditor(fish, "scan") as editor:
         editor.put_slice("y", 5, np.ones((24, 30), np.uint8), what="by hand", status="partial")
-    slices, _ = _painted(fish, 2)
+    slices, _ = _painted(fish, 5)
     assert ("y", 5) in [(one["axis"], one["index"]) for one in slices]
-    assert len(slices) == 2
-    again, said = _painted(fish, 2)
+    assert len(slices) == 5
+    assert {one["axis"] for one in slices} != {"y"}, "no other slice crosses it"
+    assert (Annotations(fish, "scan").read_slice("y", 5) == 1).all()
+    again, said = _painted(fish, 5)
     assert again == slices
-    assert said == ["scan: 2 slices are annotated already and stay."]
+    assert said == ["scan: 5 slices are annotated already and stay."]

@@ -58,16 +58,11 @@ def paint(study: Study, volumes: Sequence[str], count: int) -> Iterator[Event]:
             continue
         reference = _reference(study.volume(name))
         chosen = choose_slices(reference, values, count - len(there), there)
+        pictures = {one: _beside(study, name, reference, *one) for one in chosen}
         with AnnotationEditor(study, name) as editor:
             for axis, index in sorted([*there, *chosen], key=lambda one: (AXES.index(one[0]), one[1])):
-                if (axis, index) not in there:
-                    editor.put_slice(
-                        axis,
-                        index,
-                        np.moveaxis(reference, AXES.index(axis), 0)[index],
-                        what=WHAT,
-                        status="complete",
-                    )
+                if (axis, index) in pictures:
+                    editor.put_slice(axis, index, pictures[axis, index], what=WHAT, status="complete")
                 done.append({"volume": name, "axis": axis, "index": index})
                 yield Progress(
                     done=len(done), total=count * len(volumes), what=f"{name}: painting", unit="slices"
@@ -118,6 +113,16 @@ def choose_slices(
         chosen.append((best, int(gains[best].argmax())))
         _paint_over(worth, *chosen[-1], shown)
     return chosen
+
+
+def _beside(
+    study: Study, name: str, reference: NDArray[np.uint8], axis: Axis, index: int
+) -> NDArray[np.uint8]:
+    """Return a slice of the reference; where it crosses what was painted before, that stays."""
+    from napari_sortingloss.study.annotations import Annotations
+
+    before = Annotations(study, name).read_slice(axis, index)
+    return np.where(before > 0, before, np.moveaxis(reference, AXES.index(axis), 0)[index])
 
 
 def _near(worth: NDArray[np.float32], axis: Axis) -> NDArray[np.float64]:

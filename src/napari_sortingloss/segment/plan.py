@@ -58,6 +58,26 @@ class SliceKey:
         return cls(volume, axis, int(index))
 
 
+def axes_across(study: Study, learnt: Sequence[str]) -> str:
+    """Return across which axes slices lie, if any lies across another than its volume's ordering axis.
+
+    Parameters
+    ----------
+    study : Study
+    learnt : sequence of str
+        Slices as a run's settings name them.
+
+    Returns
+    -------
+    str
+        Some of ``"zyx"``, in this order; empty where all lie across the ordering axes.
+    """
+    keys, records = [SliceKey.parse(one) for one in learnt], study.volumes
+    if all(key.volume not in records or key.axis == records[key.volume].axis for key in keys):
+        return ""
+    return "".join(axis for axis in AXES if axis in {key.axis for key in keys})
+
+
 @dataclass(frozen=True)
 class Painted:
     """What is painted on a slice.

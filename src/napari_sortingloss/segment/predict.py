@@ -24,7 +24,7 @@ from napari_sortingloss.segment.pipeline import (
     read_slices,
     to_labels,
 )
-from napari_sortingloss.segment.plan import SliceKey
+from napari_sortingloss.segment.plan import axes_across
 from napari_sortingloss.segment.predict_settings import PredictSettings
 from napari_sortingloss.study.classes import read_classes
 from napari_sortingloss.study.prediction_record import part_path
@@ -89,7 +89,7 @@ def predict(study: Study, settings: PredictSettings) -> Iterator[Event]:
                 f"'{run.id}' was trained on slices as they are stored: it looks at them in that pose alone."
             )
             yield Notice(message=text)
-        painted = _axes_learnt(study, run)
+        painted = axes_across(study, run.settings.get("learnt") or ())
         if not settings.axes and len(painted) > 1:
             text = (
                 f"'{run.id}' learnt from slices across {' and '.join(painted)}: to average over them (axes {painted}) takes "
@@ -153,15 +153,6 @@ def predict_volumes(
             }
         )
     yield Result(value={"run": run, "step": segmenter.step, "volumes": results})
-
-
-def _axes_learnt(study: Study, run: Run) -> str:
-    """Return across which axes slices were learnt from, if any lay across another than its volume's ordering axis."""
-    keys = [SliceKey.parse(one) for one in run.settings.get("learnt") or ()]
-    records = study.volumes
-    if all(key.volume not in records or key.axis == records[key.volume].axis for key in keys):
-        return ""
-    return "".join(axis for axis in AXES if axis in {key.axis for key in keys})
 
 
 def find_run(study: Study, name: str, do: str) -> Run:
