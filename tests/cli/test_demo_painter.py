@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -31,6 +32,7 @@ def _seen(labels: np.ndarray, chosen: list) -> set[int]:
 HEAD = (slice(2, 8), slice(3, 9), slice(4, 12))
 TAIL = (slice(25, 38), slice(12, 20), slice(15, 26))
 LONG = (slice(3, 37), slice(10, 12), slice(20, 22))
+WIDE = (slice(3, 37), slice(5, 17), slice(10, 24))
 
 
 def test_every_organ_is_seen_before_any_is_seen_twice() -> None:
@@ -46,6 +48,17 @@ def test_a_long_thin_organ_is_cut_lengthwise() -> None:
 def test_a_small_organ_counts_as_much_as_a_large_one() -> None:
     labels = _organs(TAIL, (slice(2, 5), slice(2, 4), slice(2, 4)))
     assert _seen(labels, choose_slices(labels, (1, 2), 2)) == {1, 2}
+
+
+def test_no_axis_has_more_than_its_share_while_another_shows_something() -> None:
+    chosen = choose_slices(_organs(WIDE), (1,), 5)
+    assert len(chosen) == 5
+    assert max(Counter(axis for axis, _ in chosen).values()) == 2
+
+
+def test_painted_slices_count_in_the_share_of_their_axis() -> None:
+    taken = [("y", 6), ("y", 16)]
+    assert "y" not in {axis for axis, _ in choose_slices(_organs(WIDE), (1,), 3, taken)}
 
 
 def test_slices_without_organs_and_neighbours_are_not_chosen() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +92,8 @@ def choose_slices(
     -------
     list of (axis, index)
         In the order in which they were chosen; fewer where no other slice shows anything. No two across the same axis
-        are closer than `REACH` slices.
+        are closer than `REACH` slices, and the axes have equally many, as far as they show something: the network is
+        asked along all of them.
 
     Notes
     -----
@@ -107,9 +110,12 @@ def choose_slices(
     for axis, index in taken:
         _paint_over(worth, axis, index, shown)
     chosen: list[tuple[Axis, int]] = []
-    while len(chosen) < count and any(one.any() for one in shown.values()):
-        gains = {axis: np.where(shown[axis], _near(worth, axis), -1.0) for axis in AXES}
-        best = max(AXES, key=lambda axis: float(gains[axis].max()))
+    most = math.ceil((len(taken) + count) / len(AXES))
+    while len(chosen) < count and (showing := [axis for axis in AXES if shown[axis].any()]):
+        across = Counter(axis for axis, _ in (*taken, *chosen))
+        behind = [axis for axis in showing if across[axis] < most] or showing
+        gains = {axis: np.where(shown[axis], _near(worth, axis), -1.0) for axis in behind}
+        best = max(behind, key=lambda axis: float(gains[axis].max()))
         chosen.append((best, int(gains[best].argmax())))
         _paint_over(worth, *chosen[-1], shown)
     return chosen
