@@ -10,7 +10,7 @@ from napari_sortingloss.cli.options import STUDY, option, options_of, positional
 if TYPE_CHECKING:
     from napari_sortingloss.cli.table import Entry
 
-SETTLED = ("field_of_view", "classes", "learnt", "kept")
+SETTLED = ("field_of_view", "classes", "learnt", "kept", "predicted")
 """Settings of fine-tuning that a run settles by itself."""
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KIND", "finetune"]
 
-RESOLVED = ("volumes", "validate", "pixel_size", "classes", "learnt", "kept")
+RESOLVED = ("volumes", "validate", "pixel_size", "classes", "learnt", "kept", "predicted")
 """What a run settles when it begins, and settings given to go on with it need not repeat."""
 
 
@@ -83,7 +83,9 @@ def _resume(
         raise BadInput(what, run.problem or f"it is no fine-tuning but '{run.kind}'", "choose another run")
     before = FinetuneSettings.from_json(run.settings)
     if settings is not None:  # what it began with was settled then
-        settings = settings.replace(init=before.init, take=before.take, encoder=before.encoder)
+        settings = settings.replace(
+            init=before.init, take=before.take, encoder=before.encoder, also_from=before.also_from
+        )
     after = session.changed_settings(what, before, settings, changes, RESOLVED)
     plan = plan_again(study, after)
     writer = session.reopened_writer(run, plan.settings)

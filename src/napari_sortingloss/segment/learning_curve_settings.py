@@ -10,8 +10,20 @@ from napari_sortingloss.errors import BadSetting
 from napari_sortingloss.segment.settings import SCRATCH, FinetuneSettings
 from napari_sortingloss.settings import Setting, Settings
 
-SETTLED_HERE = ("init", "volumes", "validate", "seed", "classes", "kept", "field_of_view")
-"""Settings of fine-tuning that each trial sets by itself."""
+SETTLED_HERE = (
+    "init",
+    "volumes",
+    "validate",
+    "seed",
+    "classes",
+    "kept",
+    "field_of_view",
+    "also_from",
+    "sure",
+    "painted_pieces",
+    "predicted",
+)
+"""Settings of fine-tuning that each trial sets by itself, or that it has no use for: nothing is predicted yet."""
 
 
 @dataclass(frozen=True)

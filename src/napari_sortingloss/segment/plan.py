@@ -17,6 +17,7 @@ from napari_sortingloss.slices.along import SlicesAlong
 from napari_sortingloss.slices.tiles import common_pixel
 from napari_sortingloss.study.annotations import AnnotatedSlice, annotated
 from napari_sortingloss.study.classes import BACKGROUND, UNPAINTED, LabelClass, read_classes
+from napari_sortingloss.study.predictions import find_prediction, predicted_runs
 from napari_sortingloss.study.schema import AXES, Axis
 from napari_sortingloss.training.session import choose_volumes
 
@@ -152,13 +153,16 @@ def plan_run(study: Study, settings: FinetuneSettings, earlier: Mapping[str, Any
     Raises
     ------
     BadInput
-        If no slice is annotated, or there is nothing to tell apart.
+        If no slice is annotated, there is nothing to tell apart, or nothing predicted to learn from too.
     StudyError
-        If a volume does not exist, or its annotations are damaged.
+        If a volume or a run does not exist, or annotations or predictions are damaged.
     """
     painted, kept = _slices(study, settings, earlier or {})
     classes, notices = _classes(study, painted)
     settings = settings.with_classes(classes)
+    if settings.also_from:
+        settings, said = _learn_also(study, settings)
+        notices += said
     return _planned(study, settings, painted, kept, notices)
 
 
@@ -171,6 +175,8 @@ def plan_again(study: Study, settings: FinetuneSettings) -> Plan:
         As `plan_run`.
     """
     notices = _changed_classes(study, settings.label_classes())
+    for name in settings.predicted:
+        find_prediction(study, name, settings.also_from)
     painted, kept = _slices(study, settings, settings.to_json())
     return _planned(study, settings, painted, kept, notices)
 
@@ -233,6 +239,37 @@ def _classes(study: Study, painted: Sequence[Painted]) -> tuple[list[LabelClass]
     if unused:
         notices.append(Notice(message=f"Not learnt, because no slice shows it: {', '.join(unused)}."))
     return classes, notices
+
+
+def _learn_also(study: Study, settings: FinetuneSettings) -> tuple[FinetuneSettings, list[Notice]]:
+    """Settle of which volumes the predictions of an earlier run are learnt from: those that are not measured on."""
+    run = study.run(settings.also_from)
+    what = f"Cannot learn also from what '{run.id}' predicted"
+    measured = {volume.name for volume in choose_volumes(study, settings, WHAT)[1]}
+    there = [name for name in study.volumes if run.id in predicted_runs(study, name)]
+    found = {name: find_prediction(study, name, run.id) for name in there if name not in measured}
+    usable = [name for name, one in found.items() if one.has_uncertainty]
+    if not usable:
+        why = (
+            "it says nowhere how sure it was"
+            if found
+            else "it has predicted none of the volumes to learn from"
+        )
+        raise BadInput(what, why, "predict some volumes with it first, with the option 'uncertainty'")
+    notices = []
+    if len(usable) < len(found):
+        names = ", ".join(name for name in found if name not in usable)
+        notices.append(Notice(message=f"Predicted without the uncertainty, and not learnt from: {names}."))
+    known = {one.value for name in usable for one in found[name].classes}
+    new = [one.name for one in settings.label_classes() if one.value not in known]
+    if new:
+        notices.append(
+            Notice(
+                message=f"Unknown to '{run.id}': {', '.join(new)}. What it took for background is not learnt from: it may "
+                "be that."
+            )
+        )
+    return settings.replace(also_from=run.id, predicted=tuple(usable)), notices
 
 
 def _changed_classes(study: Study, classes: Sequence[LabelClass]) -> list[Notice]:

@@ -217,6 +217,36 @@ class FinetuneSettings(TrainSettings):
             more=True,
         ),
     ] = "balanced"
+    also_from: Annotated[
+        str,
+        Setting(
+            "A fine-tuning run whose predictions are learnt from too, where it was sure (its id or the start of it).",
+            "Predict volumes with it first, with the uncertainty, best across three axes: what they agree on teaches the "
+            "network about slices that nobody painted.",
+            hidden=True,
+        ),
+    ] = ""
+    sure: Annotated[
+        float,
+        Setting(
+            "Where predictions are learnt from too: as sure as if one class had this probability and one other the rest.",
+            "Raise it where wrong labels are predicted with certainty; lower it where hardly anything is sure.",
+            low=0.5,
+            high=0.99,
+            step=0.05,
+            more=True,
+        ),
+    ] = 0.7
+    painted_pieces: Annotated[
+        float,
+        Setting(
+            "Where predictions are learnt from too: the share of the pieces that come from painted slices all the same.",
+            low=0.1,
+            high=0.9,
+            step=0.1,
+            more=True,
+        ),
+    ] = 0.5
     held_back: Annotated[
         float,
         Setting(
@@ -252,6 +282,10 @@ class FinetuneSettings(TrainSettings):
     kept: Annotated[
         tuple[str, ...],
         Setting("The slices held back, likewise.", hidden=True),
+    ] = ()
+    predicted: Annotated[
+        tuple[str, ...],
+        Setting("The volumes whose predictions are learnt from; settled when the run begins.", hidden=True),
     ] = ()
 
     def __post_init__(self) -> None:
