@@ -207,6 +207,58 @@ def test_the_command_of_an_own_process_says_what_differs_from_the_defaults(ready
     assert "--init" not in line
 
 
+# ------------------------------------------------------------------------------------------------ what a run predicted
+def test_only_an_earlier_run_of_fine_tuning_can_teach(ready, study, qtbot):
+    run = trained(study)
+    see(ready, qtbot, lambda: ready.form.init.count() == 2)
+    tick = ready.form.learn_also
+    assert tick.isHidden()
+    ready.form.choose_init(run)
+    assert not tick.isHidden()
+    assert not tick.isEnabled()
+    assert "Write where it is unsure" in tick.toolTip()
+
+
+def test_a_run_is_learnt_from_where_it_said_how_sure_it_was(ready, study, qtbot):
+    run = trained(study)
+    see(ready, qtbot, lambda: ready.form.init.count() == 2)
+    ready.form.choose_init(run)
+    tick = ready.form.learn_also
+    predict_one(study, "fish_a", run)
+    see(ready, qtbot, lambda: bool(ready.session.predictions))
+    assert not tick.isEnabled()
+    predict_one(study, "fish_b", run, unsure=True)
+    see(ready, qtbot, lambda: tick.isEnabled())
+    assert tick.text() == "&Learn also from its predictions (1 volume)"
+    assert ready.form.settings().also_from == ""
+    tick.click()
+    assert ready.form.settings().also_from == run
+    line = ready.runs.new_command(study.path, ready.form.settings())
+    assert line[line.index("--also-from") + 1] == run
+
+
+def test_another_beginning_is_not_learnt_from_unasked(ready, study, qtbot):
+    run = trained(study)
+    predict_one(study, "fish_b", run, unsure=True)
+    see(ready, qtbot, lambda: ready.form.init.count() == 2 and bool(ready.session.predictions))
+    ready.form.choose_init(run)
+    ready.form.learn_also.click()
+    ready.form.choose_init("scratch")
+    assert ready.form.settings().also_from == ""
+    ready.form.choose_init(run)
+    assert not ready.form.learn_also.isChecked()
+
+
+def test_the_settings_of_a_taught_run_are_shown_with_its_tick(ready, study, qtbot):
+    run = trained(study)
+    predict_one(study, "fish_b", run, unsure=True)
+    see(ready, qtbot, lambda: ready.form.init.count() == 2 and bool(ready.session.predictions))
+    taught = seg.settings(study, init=run, also_from=run, sure=0.8)
+    ready.form.show_settings(taught.to_json())
+    assert ready.form.learn_also.isChecked()
+    assert (ready.form.settings().also_from, ready.form.settings().sure) == (run, 0.8)
+
+
 # ------------------------------------------------------------------------------------------------ live preview
 def test_the_preview_follows_the_slice_in_view_while_a_run_trains(ready, study, train, viewer, qtbot):
     from napari_sortingloss.study.previews import PreviewPicture, read_request, write_preview

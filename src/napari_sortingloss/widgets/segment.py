@@ -319,6 +319,7 @@ class SegmentWidget(TrainingStage):
         self.read_scores()
 
     def _on_predictions(self) -> None:
+        self.form.set_predicted(self.session.predictions)
         self.shown.refresh()
         self.update_buttons()
 

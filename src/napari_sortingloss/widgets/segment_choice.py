@@ -160,7 +160,10 @@ class PredictChoice(QToolButton):
         poses.setChecked(self.every_pose)
         poses.toggled.connect(self.choose_every_pose)
         unsure = menu.addAction("Write where it is &unsure")
-        unsure.setToolTip("An image of the entropy beside the labels: look where it is bright")
+        unsure.setToolTip(
+            "An image of the entropy beside the labels: look where it is bright. A run can learn also from a prediction that "
+            "has one"
+        )
         unsure.setCheckable(True)
         unsure.setChecked(self.uncertainty)
         unsure.toggled.connect(self.choose_uncertainty)

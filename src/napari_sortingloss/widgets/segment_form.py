@@ -28,8 +28,10 @@ from napari_sortingloss.widgets.background import Background
 from napari_sortingloss.widgets.fields import AUTO, FieldEdit, calm_wheel, edit_for
 from napari_sortingloss.widgets.forms import Form
 from napari_sortingloss.widgets.needs import said_needs
+from napari_sortingloss.widgets.predicted import Predicted
 from napari_sortingloss.widgets.run_table import figures
 from napari_sortingloss.widgets.segment_slices import about_slices, said_slices
+from napari_sortingloss.widgets.segment_taught import LearnAlso
 from napari_sortingloss.widgets.session import RunInfo
 from napari_sortingloss.widgets.split import Split, SplitDialog, adapt
 
@@ -83,6 +85,8 @@ class SegmentForm(QWidget):
         calm_wheel(self.init)
         self.init.currentIndexChanged.connect(lambda *_: self._on_init())
         self.init.activated.connect(lambda *_: self._on_chosen())
+        self.learn_also = LearnAlso()
+        self.learn_also.changed.connect(self._tell)
         fields = {field.name: field for field in FinetuneSettings.fields()}
         self.edits: dict[str, FieldEdit] = {}
         for name in ("encoder", "network", "steps"):
@@ -132,10 +136,11 @@ class SegmentForm(QWidget):
         grid.setColumnStretch(1, 1)
         grid.setColumnStretch(3, 1)
         self._cell(grid, 0, 0, "Start from", self.init, 3)
-        self._cell(grid, 1, 0, "Network", self.edits["network"].widget)
-        self._cell(grid, 1, 2, "Steps", self.edits["steps"].widget)
-        self._cell(grid, 2, 0, "Encoder", self.edits["encoder"].widget)
-        self._cell(grid, 2, 2, "Run", self.where)
+        grid.addWidget(self.learn_also, 1, 1, 1, 3)
+        self._cell(grid, 2, 0, "Network", self.edits["network"].widget)
+        self._cell(grid, 2, 2, "Steps", self.edits["steps"].widget)
+        self._cell(grid, 3, 0, "Encoder", self.edits["encoder"].widget)
+        self._cell(grid, 3, 2, "Run", self.where)
         self.where.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         row = QHBoxLayout()
         row.addWidget(self.slices, 1)
@@ -183,7 +188,13 @@ class SegmentForm(QWidget):
     def _given(self) -> dict[str, Any]:
         split = self._split or Split()
         values = {name: edit.value() for name, edit in self.edits.items()}
-        return {**values, "init": self.init_id, "volumes": split.train, "validate": split.validate}
+        return {
+            **values,
+            "init": self.init_id,
+            "also_from": self.learn_also.run,
+            "volumes": split.train,
+            "validate": split.validate,
+        }
 
     def set_value(self, **values: Any) -> None:
         """Set single settings by name."""
@@ -208,11 +219,13 @@ class SegmentForm(QWidget):
             self.more.set_value(settings.replace(**settled))  # what that run settled is settled anew
         finally:
             self._quiet = False
+        self._on_init()
+        self.learn_also.choose(settings.also_from)
         known = tuple(self._annotated)
         train = tuple(name for name in known if name in settings.volumes)
         validate = tuple(name for name in known if name in settings.validate)
         self._split = Split(train, validate) if train or validate else None
-        self._on_init()
+        self._tell()
 
     def choose_init(self, run: str) -> None:
         """Choose what to start from, if it is there."""
@@ -258,6 +271,10 @@ class SegmentForm(QWidget):
         self._chosen = False
         encoders = [info.id for info in self._infos.values() if info.kind != KIND]
         return encoders[0] if encoders else SCRATCH
+
+    def set_predicted(self, predicted: Predicted) -> None:
+        """Take what has been predicted now."""
+        self.learn_also.set_predicted(predicted)
 
     def set_annotated(self, annotated: Annotated) -> None:
         """Take what is annotated now."""
@@ -359,6 +376,7 @@ class SegmentForm(QWidget):
         """A run brings its encoder along, and one of fine-tuning its network too."""
         info = self._infos.get(self.init_id)
         self.init.setToolTip(f"<p>{self._about(self.init_id)}</p>")
+        self.learn_also.set_run(self.init_id if self.trains_on else "")
         for name, brought in (("encoder", info is not None), ("network", self.trains_on)):
             edit = self.edits[name]
             edit.widget.setEnabled(not brought)
