@@ -554,9 +554,12 @@ def test_with_nothing_to_export_or_compare_the_buttons_say_so(ready, study, qtbo
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_it_fits_the_width_it_asks_for_at_least(ready, study, viewer, theme, qtbot):
     viewer.theme = theme
-    run = trained(study)
-    predict_one(study, "fish_a", run)
-    see(ready, qtbot, lambda: bool(ready.session.predictions))
+    run = trained(study, network="deeplabv3plus")
+    for name in ("fish_a", "fish_b"):
+        predict_one(study, name, run, unsure=True)
+    see(ready, qtbot, lambda: ready.form.init.count() == 2 and bool(ready.session.predictions))
+    ready.form.choose_init(run)
+    assert not ready.form.learn_also.isHidden()
     ready.form.more.fold.set_open(True)
     room = ready.minimumWidth() - 12 - 16
     assert ready.scroll.widget().minimumSizeHint().width() <= room

@@ -131,12 +131,12 @@ class SegmentForm(QWidget):
     def _lay_out(self) -> None:
         grid = QGridLayout()
         grid.setContentsMargins(0, 0, 0, 0)
-        grid.setHorizontalSpacing(8)
+        grid.setHorizontalSpacing(6)
         grid.setVerticalSpacing(4)
-        grid.setColumnStretch(1, 1)
-        grid.setColumnStretch(3, 1)
+        grid.setColumnStretch(1, 5)  # "DeepLabV3+" is longer than any number of steps
+        grid.setColumnStretch(3, 4)
         self._cell(grid, 0, 0, "Start from", self.init, 3)
-        grid.addWidget(self.learn_also, 1, 1, 1, 3)
+        grid.addWidget(self.learn_also, 1, 0, 1, 4)
         self._cell(grid, 2, 0, "Network", self.edits["network"].widget)
         self._cell(grid, 2, 2, "Steps", self.edits["steps"].widget)
         self._cell(grid, 3, 0, "Encoder", self.edits["encoder"].widget)
@@ -349,8 +349,6 @@ class SegmentForm(QWidget):
         if info is None:
             return "scratch (nothing learnt yet)"
         going_on = " ▶" if info.state in ("running", "paused") else ""
-        if info.kind == KIND:
-            return f"{run}{going_on} · train on"
         return f"{run}{going_on}"
 
     def _about(self, run: str) -> str:
