@@ -57,8 +57,8 @@ def say(annotated_study, teacher, labels_of):
     return write
 
 
-def slices(study, teacher, names, values=(1, 2), sure=0.7, without=()):
-    return PredictedSlices(study, teacher, names, values, 0.0, sure, without)
+def slices(study, teacher, names, values=(1, 2), sure=0.7, background=0.7, without=()):
+    return PredictedSlices(study, teacher, names, values, 0.0, sure, background, without)
 
 
 # ------------------------------------------------------------------------------------------------------ which voxels
@@ -79,6 +79,14 @@ def test_what_is_sure_is_known_and_the_rest_is_not(annotated_study, teacher, say
     half, truth = len(across_x.target) // 2, labels_of("c")[:, :, 25]
     np.testing.assert_array_equal(across_x.target[:half], truth[:half])
     assert (across_x.target[half:] == IGNORE).all()
+
+
+def test_background_can_have_to_be_surer_than_a_class(annotated_study, teacher, say, labels_of):
+    entropy = entropy_limit(0.8, 3)
+    say("c", unsure=np.full((26, 40, 50), entropy, np.uint8))
+    target = slices(annotated_study, teacher, ["c"], background=0.9).native(SliceKey("c", "z", 9)).target
+    truth = labels_of("c")[9]
+    np.testing.assert_array_equal(target, np.where(truth == 0, IGNORE, truth))
 
 
 def test_the_picture_of_a_predicted_slice_is_the_volume(annotated_study, teacher, say):

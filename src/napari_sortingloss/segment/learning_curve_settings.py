@@ -20,6 +20,7 @@ SETTLED_HERE = (
     "field_of_view",
     "also_from",
     "sure",
+    "sure_of_background",
     "painted_pieces",
     "predicted",
 )

@@ -36,8 +36,9 @@ class PredictedSlices(KnownSlices):
         The values of the classes, in the order of the network's channels.
     pixel_size : float
         In mm; 0 for voxels as they are.
-    sure : float
-        Voxels with a larger entropy than that of two classes at this probability and the rest are unknown.
+    sure, sure_of_background : float
+        Voxels with a larger entropy than that of two classes at this probability and the rest are unknown: those of a
+        class, and those of the background.
     without : collection of SliceKey
         Slices to leave out: those that are painted.
 
@@ -55,7 +56,8 @@ class PredictedSlices(KnownSlices):
     -----
     Pseudo-labels (Lee 2013), here of what a network says about a voxel across several axes and in several poses; only
     where it is sure, and the next network sees the slices turned and altered (Xie et al., Self-training with Noisy
-    Student, 2020). Where the earlier run did not know a class, what it took for background may be that class and is
+    Student, 2020). Averaging over axes and poses leaves classes too small, because what only one of them sees counts as
+    background at first; background therefore has to be surer to be learnt. Where the earlier run did not know a class, what it took for background may be that class and is
     unknown.
     """
 
@@ -67,14 +69,17 @@ class PredictedSlices(KnownSlices):
         values: Sequence[int],
         pixel_size: float,
         sure: float,
+        sure_of_background: float,
         without: Collection[SliceKey] = (),
     ) -> None:
         super().__init__(study, pixel_size)
         self._predictions = {name: find_prediction(study, name, run) for name in volumes}
         self._tables = {name: channels(one, values) for name, one in self._predictions.items()}
-        self._limits = {
-            name: entropy_limit(sure, len(p.classes) + 1) for name, p in self._predictions.items()
-        }
+        self._limits: dict[str, Uint8] = {}
+        for name, one in self._predictions.items():
+            limits = np.full(256, entropy_limit(sure, len(one.classes) + 1), np.uint8)
+            limits[0] = entropy_limit(sure_of_background, len(one.classes) + 1)
+            self._limits[name] = limits
         left_out = set(without)
         found = [key for name in volumes for key in self._showing(name) if key not in left_out]
         bytes_ = sum(2 * math.prod(self.shape(key)) for key in found)
@@ -99,8 +104,10 @@ class PredictedSlices(KnownSlices):
 
     def _target(self, key: SliceKey) -> Uint8:
         prediction = self._predictions[key.volume]
-        found = self._tables[key.volume][prediction.read_slice(key.axis, key.index)]
-        found[prediction.uncertainty_slice(key.axis, key.index) > self._limits[key.volume]] = IGNORE
+        labels = prediction.read_slice(key.axis, key.index)
+        found = self._tables[key.volume][labels]
+        unsure = prediction.uncertainty_slice(key.axis, key.index) > self._limits[key.volume][labels]
+        found[unsure] = IGNORE
         return found
 
 

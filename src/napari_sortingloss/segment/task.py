@@ -136,6 +136,7 @@ class SegmentationTask(PretextTask[FinetuneSettings]):
             values,
             settings.pixel_size or 0.0,
             settings.sure,
+            settings.sure_of_background,
             [*self._learnt.keys, *self._kept.keys],
         )
         if not found.keys:
