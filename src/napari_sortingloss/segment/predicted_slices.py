@@ -56,8 +56,8 @@ class PredictedSlices(KnownSlices):
     -----
     Pseudo-labels (Lee 2013), here of what a network says about a voxel across several axes and in several poses; only
     where it is sure, and the next network sees the slices turned and altered (Xie et al., Self-training with Noisy
-    Student, 2020). Averaging over axes and poses leaves classes too small, because what only one of them sees counts as
-    background at first; background therefore has to be surer to be learnt. Where the earlier run did not know a class, what it took for background may be that class and is
+    Student, 2020). Averaging over axes and poses can leave classes too small, because what only one of them sees counts as
+    background; then background should have to be surer. Where the earlier run did not know a class, what it took for background may be that class and is
     unknown.
     """
 

@@ -236,18 +236,18 @@ class FinetuneSettings(TrainSettings):
             step=0.05,
             more=True,
         ),
-    ] = 0.6
+    ] = 0.7
     sure_of_background: Annotated[
         float,
         Setting(
-            "The same for background: a class that is seen along one axis alone loses to it at first.",
-            "Raise it where classes are predicted too small, lower it where they grow into their surroundings.",
+            "Where predictions are learnt from too: how sure background has to be, likewise.",
+            "Raise it where classes are predicted too small; thin structures then grow into their surroundings.",
             low=0.5,
             high=0.99,
             step=0.05,
             more=True,
         ),
-    ] = 0.9
+    ] = 0.7
     painted_pieces: Annotated[
         float,
         Setting(
