@@ -245,6 +245,7 @@ class FinetuneSettings(TrainSettings):
             low=0.5,
             high=0.99,
             step=0.05,
+            label="Background sure",
             more=True,
         ),
     ] = 0.7
