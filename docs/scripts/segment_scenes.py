@@ -232,7 +232,7 @@ def train(window: Window, prefix: str = "segment", steps: int = 300) -> None:
     window.bench.show_stage("Segment")
     window.spin(1.0)
     run = next(info.id for info in window.session.runs if info.kind == "pretrain")
-    stage.form.choose_init(run)
+    stage.form.start.choose(run)
     stage.form.set_value(steps=steps, learning_rate=RATE)
     window.wait("the estimate", lambda: stage.form.needs.text().startswith("needs"))
     window.shot(f"{prefix}-ready", settle=1.0)
@@ -310,7 +310,7 @@ def train_on(window: Window, steps: int) -> None:
     window.spin(1.0)
     before = [info.id for info in window.session.runs if info.kind == "finetune"]
     earlier = next(info for info in window.session.runs if info.id == before[0])
-    stage.form.choose_init(earlier.id)
+    stage.form.start.choose(earlier.id)
     stage.form.set_value(steps=steps)
     window.spin(1.0)
     stage.start_button.click()

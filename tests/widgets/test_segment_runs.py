@@ -67,7 +67,7 @@ def test_from_painted_slices_to_a_corrected_slice_and_a_run_that_trains_on(stage
     annotating.set_status("complete")
     wait(qtbot, lambda: not annotating.busy)
     see(stage, qtbot, lambda: stage.form.slices.text().startswith("6 complete"))
-    stage.form.choose_init(first)
+    stage.form.start.choose(first)
     stage.start_button.click()
     wait(qtbot, lambda: stage.panel.run.id != first and state(stage) == "finished")
     assert stage.panel.run.settings["init"] == first

@@ -105,19 +105,19 @@ def test_a_run_can_begin_from_scratch_an_encoder_or_an_earlier_run_whose_network
     ready, study, qtbot
 ):
     form = ready.form
-    assert form.init_id == "scratch"
+    assert form.start.run == "scratch"
     assert form.edits["encoder"].widget.isEnabled()
     encoder = pretrained(study, encoder="resnet34")
-    see(ready, qtbot, lambda: form.init.count() == 2)
-    assert form.init_id == encoder
+    see(ready, qtbot, lambda: form.start.count() == 2)
+    assert form.start.run == encoder
     assert form.settings().encoder == "resnet34"
     assert not form.edits["encoder"].widget.isEnabled()
     assert "comes with" in form.edits["encoder"].widget.toolTip()
     earlier = trained(study, network="deeplabv3plus")
-    see(ready, qtbot, lambda: form.init.count() == 3)
-    assert form.init_id == encoder
-    form.choose_init(earlier)
-    assert form.trains_on
+    see(ready, qtbot, lambda: form.start.count() == 3)
+    assert form.start.run == encoder
+    form.start.choose(earlier)
+    assert form.start.trains_on
     assert form.settings().network == "deeplabv3plus"
     assert not form.edits["network"].widget.isEnabled()
     assert form.settings().init == earlier
@@ -207,13 +207,37 @@ def test_the_command_of_an_own_process_says_what_differs_from_the_defaults(ready
     assert "--init" not in line
 
 
+def test_to_train_on_the_decoder_keeps_its_normalisation(ready, study, qtbot):
+    earlier = trained(study, network="deeplabv3plus", decoder_norm="group")
+    see(ready, qtbot, lambda: ready.form.start.count() == 2)
+    norm = ready.form.more.edits["decoder_norm"].widget
+    ready.form.start.choose(earlier)
+    assert ready.form.settings().decoder_norm == "group"
+    assert not norm.isEnabled()
+    assert norm.toolTip() == f"It comes with {earlier}"
+    ready.form.start.choose("scratch")
+    assert norm.isEnabled()
+    assert "normalisation of the decoder" in norm.toolTip()
+
+
+def test_what_a_run_needs_is_not_worked_out_anew_while_nothing_changes(ready, study, train, qtbot):
+    writer = train()
+    see(ready, qtbot, lambda: ready.panel.run is not None)
+    told = []
+    ready.form.changed.connect(lambda: told.append(1))
+    for step in (6, 7, 8):
+        measure(writer, step, 0.5, 0.4)
+        ready.form.set_runs(ready.session.runs)
+    assert not told
+
+
 # ------------------------------------------------------------------------------------------------ what a run predicted
 def test_only_an_earlier_run_of_fine_tuning_can_teach(ready, study, qtbot):
     run = trained(study)
-    see(ready, qtbot, lambda: ready.form.init.count() == 2)
+    see(ready, qtbot, lambda: ready.form.start.count() == 2)
     tick = ready.form.learn_also
     assert tick.isHidden()
-    ready.form.choose_init(run)
+    ready.form.start.choose(run)
     assert not tick.isHidden()
     assert not tick.isEnabled()
     assert "Write where it is unsure" in tick.toolTip()
@@ -221,8 +245,8 @@ def test_only_an_earlier_run_of_fine_tuning_can_teach(ready, study, qtbot):
 
 def test_a_run_is_learnt_from_where_it_said_how_sure_it_was(ready, study, qtbot):
     run = trained(study)
-    see(ready, qtbot, lambda: ready.form.init.count() == 2)
-    ready.form.choose_init(run)
+    see(ready, qtbot, lambda: ready.form.start.count() == 2)
+    ready.form.start.choose(run)
     tick = ready.form.learn_also
     predict_one(study, "fish_a", run)
     see(ready, qtbot, lambda: bool(ready.session.predictions))
@@ -240,19 +264,19 @@ def test_a_run_is_learnt_from_where_it_said_how_sure_it_was(ready, study, qtbot)
 def test_another_beginning_is_not_learnt_from_unasked(ready, study, qtbot):
     run = trained(study)
     predict_one(study, "fish_b", run, unsure=True)
-    see(ready, qtbot, lambda: ready.form.init.count() == 2 and bool(ready.session.predictions))
-    ready.form.choose_init(run)
+    see(ready, qtbot, lambda: ready.form.start.count() == 2 and bool(ready.session.predictions))
+    ready.form.start.choose(run)
     ready.form.learn_also.click()
-    ready.form.choose_init("scratch")
+    ready.form.start.choose("scratch")
     assert ready.form.settings().also_from == ""
-    ready.form.choose_init(run)
+    ready.form.start.choose(run)
     assert not ready.form.learn_also.isChecked()
 
 
 def test_the_settings_of_a_taught_run_are_shown_with_its_tick(ready, study, qtbot):
     run = trained(study)
     predict_one(study, "fish_b", run, unsure=True)
-    see(ready, qtbot, lambda: ready.form.init.count() == 2 and bool(ready.session.predictions))
+    see(ready, qtbot, lambda: ready.form.start.count() == 2 and bool(ready.session.predictions))
     taught = seg.settings(study, init=run, also_from=run, sure=0.8)
     ready.form.show_settings(taught.to_json())
     assert ready.form.learn_also.isChecked()
@@ -557,8 +581,8 @@ def test_it_fits_the_width_it_asks_for_at_least(ready, study, viewer, theme, qtb
     run = trained(study, network="deeplabv3plus")
     for name in ("fish_a", "fish_b"):
         predict_one(study, name, run, unsure=True)
-    see(ready, qtbot, lambda: ready.form.init.count() == 2 and bool(ready.session.predictions))
-    ready.form.choose_init(run)
+    see(ready, qtbot, lambda: ready.form.start.count() == 2 and bool(ready.session.predictions))
+    ready.form.start.choose(run)
     assert not ready.form.learn_also.isHidden()
     ready.form.more.fold.set_open(True)
     room = ready.minimumWidth() - 12 - 16

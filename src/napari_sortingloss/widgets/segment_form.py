@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from psygnal import Signal
@@ -14,29 +15,26 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.networks import ENCODERS, SEGMENTERS
-from napari_sortingloss.pretext import TASKS
-from napari_sortingloss.segment.settings import SCRATCH, FinetuneSettings
+from napari_sortingloss.segment.settings import FinetuneSettings
 from napari_sortingloss.widgets.annotated import Annotated
 from napari_sortingloss.widgets.background import Background
 from napari_sortingloss.widgets.fields import AUTO, FieldEdit, calm_wheel, edit_for
 from napari_sortingloss.widgets.forms import Form
 from napari_sortingloss.widgets.needs import said_needs
 from napari_sortingloss.widgets.predicted import Predicted
-from napari_sortingloss.widgets.run_table import figures
 from napari_sortingloss.widgets.segment_slices import about_slices, said_slices
+from napari_sortingloss.widgets.segment_start import StartFrom
 from napari_sortingloss.widgets.segment_taught import LearnAlso
 from napari_sortingloss.widgets.session import RunInfo
 from napari_sortingloss.widgets.split import Split, SplitDialog, adapt
 
 HERE, DETACHED = "here", "detached"
-KIND = "finetune"
 
 BY_THE_MACHINE = ("threads", "workers")
 """Settings whose 0 leaves the choice to the program."""
@@ -72,19 +70,11 @@ class SegmentForm(QWidget):
         super().__init__()
         self._background = background
         self._study: Any = None
-        self._infos: dict[str, RunInfo] = {}
         self._annotated: Annotated = {}
         self._split: Split | None = None  # None: all annotated volumes, some of their slices held back
-        self._chosen = False  # a person chose what to start from
         self._quiet = False
         self.problem = ""
-        self.init = QComboBox()
-        self.init.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.init.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.init.addItem("scratch (nothing learnt yet)", SCRATCH)
-        calm_wheel(self.init)
-        self.init.currentIndexChanged.connect(lambda *_: self._on_init())
-        self.init.activated.connect(lambda *_: self._on_chosen())
+        self.start = StartFrom()
         self.learn_also = LearnAlso()
         self.learn_also.changed.connect(self._tell)
         fields = {field.name: field for field in FinetuneSettings.fields()}
@@ -125,8 +115,10 @@ class SegmentForm(QWidget):
         for name in BY_THE_MACHINE:
             self.more.edits[name].widget.setSpecialValueText(AUTO)  # type: ignore[attr-defined]
         self.more.changed.connect(self._tell)
+        self._tips["decoder_norm"] = self.more.edits["decoder_norm"].widget.toolTip()
         self._lay_out()
-        self._on_init()
+        self.start.changed.connect(self._on_start)
+        self._on_start()
 
     def _lay_out(self) -> None:
         grid = QGridLayout()
@@ -135,7 +127,7 @@ class SegmentForm(QWidget):
         grid.setVerticalSpacing(4)
         grid.setColumnStretch(1, 5)  # "DeepLabV3+" is longer than any number of steps
         grid.setColumnStretch(3, 4)
-        self._cell(grid, 0, 0, "Start from", self.init, 3)
+        self._cell(grid, 0, 0, "Start from", self.start, 3)
         grid.addWidget(self.learn_also, 1, 0, 1, 4)
         self._cell(grid, 2, 0, "Network", self.edits["network"].widget)
         self._cell(grid, 2, 2, "Steps", self.edits["steps"].widget)
@@ -154,17 +146,6 @@ class SegmentForm(QWidget):
         layout.addWidget(self.needs)
 
     # ------------------------------------------------------------------------------------------------ value in, value out
-    @property
-    def init_id(self) -> str:
-        """What the next run begins with: a run's id, or ``"scratch"``."""
-        return str(self.init.currentData())
-
-    @property
-    def trains_on(self) -> bool:
-        """Whether the next run begins with an earlier fine-tuning run."""
-        info = self._infos.get(self.init_id)
-        return info is not None and info.kind == KIND
-
     @property
     def detached(self) -> bool:
         """Whether to run in a process of its own."""
@@ -190,7 +171,7 @@ class SegmentForm(QWidget):
         values = {name: edit.value() for name, edit in self.edits.items()}
         return {
             **values,
-            "init": self.init_id,
+            "init": self.start.run,
             "also_from": self.learn_also.run,
             "volumes": split.train,
             "validate": split.validate,
@@ -212,14 +193,14 @@ class SegmentForm(QWidget):
         settings = FinetuneSettings.from_json(values)
         self._quiet = True
         try:
-            self.choose_init(settings.init)
+            self.start.choose(settings.init)
             for name, edit in self.edits.items():
                 edit.set_value(getattr(settings, name))
             settled = {f.name: f.default for f in FinetuneSettings.fields() if f.about.hidden}
             self.more.set_value(settings.replace(**settled))  # what that run settled is settled anew
         finally:
             self._quiet = False
-        self._on_init()
+        self._on_start()
         self.learn_also.choose(settings.also_from)
         known = tuple(self._annotated)
         train = tuple(name for name in known if name in settings.volumes)
@@ -227,50 +208,16 @@ class SegmentForm(QWidget):
         self._split = Split(train, validate) if train or validate else None
         self._tell()
 
-    def choose_init(self, run: str) -> None:
-        """Choose what to start from, if it is there."""
-        index = self.init.findData(run)
-        if index >= 0:
-            self._chosen = True
-            self.init.setCurrentIndex(index)
-
     # ------------------------------------------------------------------------------------------- following the study
     def set_study(self, study: Any) -> None:
         """Begin anew, for another study."""
-        self._study, self._split, self._chosen = study, None, False
-        self.set_runs(())
+        self._study, self._split = study, None
+        self.start.forget()
         self.set_annotated({})
 
     def set_runs(self, infos: Sequence[RunInfo]) -> None:
-        """Take the runs there are, the newest first; what a person chose stays, otherwise the newest encoder is proposed."""
-        usable = [info for info in infos if can_begin_with(info)]
-        usable.sort(key=lambda info: info.kind != KIND)  # those of fine-tuning first: a person trains on
-        self._infos = {info.id: info for info in usable}
-        ids = [*self._infos, SCRATCH]
-        before = self.init_id
-        if ids != [self.init.itemData(i) for i in range(self.init.count())]:
-            self._quiet = True
-            try:
-                self.init.clear()
-                for run in ids:
-                    self.init.addItem("", run)
-                self.init.setCurrentIndex(ids.index(self._proposed(before, ids)))
-            finally:
-                self._quiet = False
-        for i, run in enumerate(ids):
-            self.init.setItemText(i, self._title(run))
-            self.init.setItemData(i, self._about(run), Qt.ItemDataRole.ToolTipRole)
-        if self.init_id != before:
-            self._on_init()
-        else:
-            self._fit()
-
-    def _proposed(self, before: str, ids: Sequence[str]) -> str:
-        if self._chosen and before in ids:
-            return before
-        self._chosen = False
-        encoders = [info.id for info in self._infos.values() if info.kind != KIND]
-        return encoders[0] if encoders else SCRATCH
+        """Take the runs there are, the newest first."""
+        self.start.set_runs(infos)
 
     def set_predicted(self, predicted: Predicted) -> None:
         """Take what has been predicted now."""
@@ -344,47 +291,25 @@ class SegmentForm(QWidget):
         self.slices.setToolTip("\n".join(about_slices(self._annotated)))
         self.edit_button.setVisible(len(self._annotated) > 1)
 
-    def _title(self, run: str) -> str:
-        info = self._infos.get(run)
-        if info is None:
-            return "scratch (nothing learnt yet)"
-        going_on = " ▶" if info.state in ("running", "paused") else ""
-        return f"{run}{going_on}"
-
-    def _about(self, run: str) -> str:
-        info = self._infos.get(run)
-        if info is None:
-            return "Fresh weights: to compare with, or where no run suits"
-        if info.kind == KIND:
-            what = "the whole network of that run, trained on"
-        else:
-            what = f"the encoder of {TASKS[info.task].title if info.task in TASKS else info.task}"
-        return "\n".join((what, *figures(info.summary)[:1]))
-
-    def _on_chosen(self) -> None:
-        self._chosen = True
-
-    def _on_init(self) -> None:
+    def _on_start(self) -> None:
+        """A run brings its encoder along, and one of fine-tuning its network too."""
         if self._quiet:
             return
-        self._fit()
+        info, on = self.start.info, self.start.trains_on
+        self.learn_also.set_run(self.start.run if on else "")
+        self._quiet = True
+        try:
+            for name, brought in (("encoder", info is not None), ("network", on), ("decoder_norm", on)):
+                edit = self.edits.get(name) or self.more.edits[name]
+                edit.widget.setEnabled(not brought)
+                edit.widget.setToolTip(f"It comes with {self.start.run}" if brought else self._tips[name])
+                value = info.settings.get(name) if brought and info is not None else None
+                if value is not None and edit.value() != value:
+                    with suppress(UserError):  # a newer program's encoder: the job says so
+                        edit.set_value(value)
+        finally:
+            self._quiet = False
         self._tell()
-
-    def _fit(self) -> None:
-        """A run brings its encoder along, and one of fine-tuning its network too."""
-        info = self._infos.get(self.init_id)
-        self.init.setToolTip(f"<p>{self._about(self.init_id)}</p>")
-        self.learn_also.set_run(self.init_id if self.trains_on else "")
-        for name, brought in (("encoder", info is not None), ("network", self.trains_on)):
-            edit = self.edits[name]
-            edit.widget.setEnabled(not brought)
-            edit.widget.setToolTip(f"It comes with {self.init_id}" if brought else self._tips[name])
-            value = info.settings.get(name) if brought and info is not None else None
-            if value is not None and edit.value() != value:
-                try:
-                    edit.set_value(value)
-                except UserError:  # a newer program's encoder: the job says so
-                    continue
 
     def _tell(self) -> None:
         if not self._quiet:
@@ -404,8 +329,3 @@ class SegmentForm(QWidget):
         widget.setAccessibleName(text)
         grid.addWidget(label, row, column)
         grid.addWidget(widget, row, column + 1, 1, span)
-
-
-def can_begin_with(info: RunInfo) -> bool:
-    """Return whether a run has weights that fine-tuning can begin with."""
-    return info.kind in ("pretrain", KIND) and bool(info.summary.get("step"))

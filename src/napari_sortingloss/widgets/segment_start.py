@@ -1,0 +1,132 @@
+"""The list of what a run of fine-tuning can begin with: fresh weights, an encoder, or an earlier run to train on from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psygnal import Signal
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QSizePolicy
+
+from napari_sortingloss.pretext import TASKS
+from napari_sortingloss.segment.settings import SCRATCH
+from napari_sortingloss.widgets.fields import calm_wheel
+from napari_sortingloss.widgets.run_table import figures
+from napari_sortingloss.widgets.session import RunInfo
+
+KIND = "finetune"
+
+
+class StartFrom(QComboBox):
+    """Proposes the newest pre-trained encoder until a person chooses.
+
+    Attributes
+    ----------
+    changed : psygnal.Signal
+        Another one was chosen or proposed, or its settings are other ones.
+    """
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._infos: dict[str, RunInfo] = {}
+        self._chosen = False  # by a person
+        self._filling = False
+        self._said: object = None
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        calm_wheel(self)
+        self.currentIndexChanged.connect(lambda *_: self._on_index())
+        self.activated.connect(lambda *_: self._on_activated())
+        self.set_runs(())
+
+    @property
+    def run(self) -> str:
+        """What the next run begins with: a run's id, or ``"scratch"``."""
+        return str(self.currentData())
+
+    @property
+    def info(self) -> RunInfo | None:
+        """What is known of it; None for fresh weights."""
+        return self._infos.get(self.run)
+
+    @property
+    def trains_on(self) -> bool:
+        """Whether the next run begins with an earlier fine-tuning run."""
+        return self.info is not None and self.info.kind == KIND
+
+    def choose(self, run: str) -> None:
+        """Choose what to start from, if it is there."""
+        index = self.findData(run)
+        if index >= 0:
+            self._chosen = True
+            self.setCurrentIndex(index)
+
+    def forget(self) -> None:
+        """Begin anew, for another study."""
+        self._chosen = False
+        self.set_runs(())
+
+    def set_runs(self, infos: Sequence[RunInfo]) -> None:
+        """Take the runs there are, the newest first; what a person chose stays, otherwise the newest encoder is proposed."""
+        usable = [info for info in infos if can_begin_with(info)]
+        usable.sort(key=lambda info: info.kind != KIND)  # those of fine-tuning first: a person trains on
+        self._infos = {info.id: info for info in usable}
+        ids = [*self._infos, SCRATCH]
+        before = self.run
+        if ids != [self.itemData(i) for i in range(self.count())]:
+            self._filling = True
+            try:
+                self.clear()
+                for run in ids:
+                    self.addItem("", run)
+                self.setCurrentIndex(ids.index(self._proposed(before, ids)))
+            finally:
+                self._filling = False
+        for i, run in enumerate(ids):
+            self.setItemText(i, self._title(run))
+            self.setItemData(i, self._about(run), Qt.ItemDataRole.ToolTipRole)
+        self._on_index()
+
+    def _proposed(self, before: str, ids: Sequence[str]) -> str:
+        if self._chosen and before in ids:
+            return before
+        self._chosen = False
+        encoders = [info.id for info in self._infos.values() if info.kind != KIND]
+        return encoders[0] if encoders else SCRATCH
+
+    def _title(self, run: str) -> str:
+        info = self._infos.get(run)
+        if info is None:
+            return "scratch (nothing learnt yet)"
+        going_on = " ▶" if info.state in ("running", "paused") else ""
+        return f"{run}{going_on}"
+
+    def _about(self, run: str) -> str:
+        info = self._infos.get(run)
+        if info is None:
+            return "Fresh weights: to compare with, or where no run suits"
+        if info.kind == KIND:
+            what = "the whole network of that run, trained on"
+        else:
+            what = f"the encoder of {TASKS[info.task].title if info.task in TASKS else info.task}"
+        return "\n".join((what, *figures(info.summary)[:1]))
+
+    def _on_activated(self) -> None:
+        self._chosen = True
+
+    def _on_index(self) -> None:
+        if self._filling:
+            return
+        self.setToolTip(f"<p>{self._about(self.run)}</p>")
+        info = self.info
+        now = (self.run, None if info is None else (info.kind, dict(info.settings)))
+        if now != self._said:  # runs are looked at every second or so
+            self._said = now
+            self.changed.emit()
+
+
+def can_begin_with(info: RunInfo) -> bool:
+    """Return whether a run has weights that fine-tuning can begin with."""
+    return info.kind in ("pretrain", KIND) and bool(info.summary.get("step"))
