@@ -89,6 +89,20 @@ def test_background_can_have_to_be_surer_than_a_class(annotated_study, teacher, 
     np.testing.assert_array_equal(target, np.where(truth == 0, IGNORE, truth))
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_labels_that_went_while_they_were_learnt_from_do_not_teach_background(
+    annotated_study, teacher, say, again
+):
+    say("c")
+    found = slices(annotated_study, teacher, ["c"])
+    found.native(SliceKey("c", "z", 9))
+    remove_prediction(annotated_study, "c", teacher)
+    if again:
+        say("c")
+    with pytest.raises(StudyError, match="removed, or predicted anew"):
+        found.native(SliceKey("c", "z", 10))
+
+
 def test_the_picture_of_a_predicted_slice_is_the_volume(annotated_study, teacher, say):
     say("c")
     key = SliceKey("c", "y", 20)
@@ -138,10 +152,10 @@ def test_no_more_slices_than_the_memory_keeps(annotated_study, teacher, say, mon
     say("c")
     every = slices(annotated_study, teacher, ["c"]).keys
     monkeypatch.setattr(predicted_slices, "CACHE_BYTES", 40_000)
-    fewer = slices(annotated_study, teacher, ["c"]).keys
-    assert set(fewer) < set(every)
-    assert sum(2 * np.prod(slices(annotated_study, teacher, ["c"]).shape(key)) for key in fewer) <= 44_000
-    assert {key.axis for key in fewer} == {"z", "y", "x"}
+    found = slices(annotated_study, teacher, ["c"])
+    assert set(found.keys) < set(every)
+    assert sum(2 * np.prod(found.shape(key)) for key in found.keys) <= 44_000
+    assert {key.axis for key in found.keys} == {"z", "y", "x"}
 
 
 # ------------------------------------------------------------------------------------------------------------ pieces

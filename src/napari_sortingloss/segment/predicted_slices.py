@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sortingloss.errors import StudyError
 from napari_sortingloss.segment.dataset import CACHE_BYTES, KnownSlices
 from napari_sortingloss.segment.plan import SliceKey
 from napari_sortingloss.slices import IGNORE
@@ -50,15 +51,16 @@ class PredictedSlices(KnownSlices):
     Raises
     ------
     StudyError
-        If a volume is not predicted any more, or the prediction is damaged.
+        If a volume is not predicted any more, or the prediction is damaged; of a slice that is asked for, also if it was
+        predicted anew since.
 
     Notes
     -----
     Pseudo-labels (Lee 2013), here of what a network says about a voxel across several axes and in several poses; only
     where it is sure, and the next network sees the slices turned and altered (Xie et al., Self-training with Noisy
     Student, 2020). Averaging over axes and poses can leave classes too small, because what only one of them sees counts as
-    background; then background should have to be surer. Where the earlier run did not know a class, what it took for background may be that class and is
-    unknown.
+    background; then background should have to be surer. Where the earlier run did not know a class, what it took for
+    background may be that class and is unknown.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class PredictedSlices(KnownSlices):
     ) -> None:
         super().__init__(study, pixel_size)
         self._predictions = {name: find_prediction(study, name, run) for name in volumes}
+        self._stamps = {name: _stamp(one) for name, one in self._predictions.items()}
         self._tables = {name: channels(one, values) for name, one in self._predictions.items()}
         self._limits: dict[str, Uint8] = {}
         for name, one in self._predictions.items():
@@ -108,7 +111,23 @@ class PredictedSlices(KnownSlices):
         found = self._tables[key.volume][labels]
         unsure = prediction.uncertainty_slice(key.axis, key.index) > self._limits[key.volume][labels]
         found[unsure] = IGNORE
+        # Of labels that are gone zeros are read, which would teach that all is background, and with certainty.
+        if _stamp(prediction) != self._stamps[key.volume]:
+            raise StudyError(
+                f"Cannot learn from what '{prediction.run}' predicted for '{key.volume}'",
+                "it was removed, or predicted anew, while it was learnt from",
+                "predict the volume with that run, and go on; or begin a new run",
+            )
         return found
+
+
+def _stamp(prediction: Prediction) -> tuple[int, int]:
+    """Return what is another one once the prediction on the disk is; (0, 0) where it is gone."""
+    try:
+        status = (prediction.path / "zarr.json").stat()
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_ino
 
 
 def channels(prediction: Prediction, values: Sequence[int]) -> Uint8:
