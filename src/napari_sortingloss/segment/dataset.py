@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import zlib
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ class Example:
         return self.image.nbytes + self.target.nbytes
 
 
-class KnownSlices:
+class KnownSlices(ABC):
     """Slices of which something is known, at the pixel size and kept at hand; many threads may ask at once.
 
     Parameters
@@ -99,9 +100,9 @@ class KnownSlices:
         """Read a slice in its own voxels."""
         return Example(read_slice(self.along(key), key.index), self._target(key))
 
+    @abstractmethod
     def _target(self, key: SliceKey) -> Uint8:
         """Return what is known of a slice, in its own voxels."""
-        raise NotImplementedError
 
     def __getitem__(self, key: SliceKey) -> Example:
         """Return a slice at the pixel size; not to be modified."""

@@ -26,6 +26,7 @@ from napari_sortingloss.segment.pipeline import (
 )
 from napari_sortingloss.segment.plan import axes_across
 from napari_sortingloss.segment.predict_settings import PredictSettings
+from napari_sortingloss.segment.slice_counter import SliceCounter
 from napari_sortingloss.study.classes import read_classes
 from napari_sortingloss.study.prediction_record import part_path
 from napari_sortingloss.study.predictions import Prediction, PredictionWriter, find_prediction
@@ -121,7 +122,7 @@ def predict_volumes(
             level="warning",
             message=f"Removed since this run was trained, and predicted all the same: {', '.join(gone)}.",
         )
-    counter = _Counter()
+    counter = SliceCounter()
     kept: dict[str, Prediction] = {}
     for volume in volumes:
         before = None if settings.again else _same(study, run, segmenter, volume, settings)
@@ -256,30 +257,6 @@ def _slices(volume: Volume, axes: str) -> int:
     return sum(n for n, axis in zip(volume.shape, AXES, strict=True) if axis in axes)
 
 
-class _Counter:
-    """Counts slices over all volumes, and how long the rest will take."""
-
-    def __init__(self) -> None:
-        self._total = self._done = self._free = 0
-        self._began = time.monotonic()
-
-    def expect(self, slices: int) -> None:
-        self._total += slices
-
-    def had(self, slices: int) -> None:
-        """Count slices that an earlier job did: they say nothing about speed."""
-        self._done += slices
-        self._free += slices
-
-    def add(self, slices: int) -> None:
-        self._done += slices
-
-    def progress(self, what: str) -> Progress:
-        own = self._done - self._free
-        left = (time.monotonic() - self._began) / own * (self._total - self._done) if own else None
-        return Progress(done=self._done, total=self._total, what=what, unit="slices", seconds_left=left)
-
-
 def _predict_one(
     study: Study,
     run: str,
@@ -287,7 +264,7 @@ def _predict_one(
     volume: Volume,
     axes: str,
     settings: PredictSettings,
-    counter: _Counter,
+    counter: SliceCounter,
 ) -> Generator[Event, None, tuple[Prediction, int]]:
     """Predict one volume; returns what is stored and how many voxels were predicted now."""
     with ExitStack() as stack:
@@ -339,7 +316,7 @@ def _around(blocks: Sequence[tuple[int, int]], first: int | None) -> list[tuple[
 
 
 def _batches(
-    segmenter: Sees, volume: Volume, axis: Axis, blocks: Sequence[tuple[int, int]], counter: _Counter
+    segmenter: Sees, volume: Volume, axis: Axis, blocks: Sequence[tuple[int, int]], counter: SliceCounter
 ) -> Generator[Batch | Progress]:
     """Yield what the network says about the slices of each block, and how far it is."""
     network = Network(segmenter, volume, axis)
@@ -355,7 +332,7 @@ def _batches(
 
 
 def _keep_axis(
-    segmenter: Sees, volume: Volume, axis: Axis, others: fusion.OtherAxes, counter: _Counter
+    segmenter: Sees, volume: Volume, axis: Axis, others: fusion.OtherAxes, counter: SliceCounter
 ) -> Iterator[Event]:
     """Keep what the network says about all slices across an axis, for the mean with the others."""
     blocks = others.missing(axis)
@@ -377,7 +354,7 @@ def _write(
     blocks: Sequence[tuple[int, int]],
     others: fusion.OtherAxes | None,
     entropy: bool,
-    counter: _Counter,
+    counter: SliceCounter,
 ) -> Iterator[Event]:
     """Write the labels of slices across the writer's axis, averaged with the other axes."""
     values = [c.value for c in segmenter.classes]
