@@ -28,7 +28,7 @@ _LEFT = 0.3
 
 
 def paint(study: Study, volumes: Sequence[str], count: int) -> Iterator[Event]:
-    """Paint a few slices of each volume, across whichever axis shows most, and mark them complete: a job.
+    """Paint a few slices of each volume, equally many across each axis, and mark them complete: a job.
 
     Where as many slices are annotated already, by an earlier demo or a person, they stay and nothing is painted.
 

@@ -89,7 +89,7 @@ def painted_slices(study: Study, painted: Sequence[Mapping[str, Any]], classes: 
         f"<p>Now a person sits down in napari's <i>Annotate</i> stage and paints {count} slices, a few in each of "
         f"{len(by_volume)} fish: {names([study.volumes[n].parent or n for n in by_volume])}. That is "
         f"{100 * voxels / of:.1f}\N{NO-BREAK SPACE}% of the voxels of these fish. Here the person is simulated: the colours are copied from "
-        "the exact labels that the generator of the fish knows, on slices across whichever axis shows most of what was not seen yet: "
+        "the exact labels that the generator of the fish knows, on slices across all three axes that show most of what was not seen yet: "
         "along its body a fish shows liver, bladder and spine at once. Each slice is marked <i>complete</i>: what is not painted is "
         "known to be background. A slice that is only partly painted would be of use too: its unpainted pixels count as "
         f"unknown and teach nothing.</p>{chips(classes)}{''.join(shown)}"
