@@ -65,9 +65,10 @@ def work(study, *volumes, segmenter=None, **settings):
 
 @pytest.mark.parametrize("axes", ["", "z", "y", "x", "zyx", "yx"])
 @pytest.mark.parametrize("direction", ["+", "-"])
-def test_every_voxel_gets_the_class_that_its_grey_value_says(study, axes, direction):
+@pytest.mark.parametrize("kind", ["likeliest", "overlap"])
+def test_every_voxel_gets_the_class_that_its_grey_value_says(study, axes, direction, kind):
     add_volume(study, "fish", axis="y", direction=direction)
-    _, value = work(study, axes=axes)
+    _, value = work(study, axes=axes, labels=kind)
     found = find_prediction(study, "fish", RUN)
     assert np.array_equal(found.read_box(WHOLE), labels())
     assert found.axes == (axes or "y")
@@ -120,6 +121,36 @@ def test_several_axes_are_averaged_not_voted(study):
     mean = np.array([0.2 / 3, 1.37 / 3, 1.43 / 3])
     expected = 255 * -(mean * np.log(mean)).sum() / np.log(3)
     assert np.abs(found.uncertainty_box(WHOLE).astype(float) - expected).max() <= 2
+
+
+class BrainIsSeenAcrossOneAxis(GreySegmenter):
+    """Where the bone is; the other axes are in doubt, and the mean says background, if only just."""
+
+    def probabilities(self, slices, spacing, unit):
+        found = super().probabilities(slices, spacing, unit)
+        brain = torch.tensor({(0.25, 0.3): 0.45, (0.4, 0.3): 0.05, (0.4, 0.25): 0.85}[spacing])
+        inside = found[:, 1] > 0.5
+        found[:, 0][inside], found[:, 1][inside], found[:, 2][inside] = 1 - brain, 0.0, brain
+        return found
+
+
+def test_for_the_overlap_a_class_is_not_lost_to_background_where_axes_disagree(study):
+    truth = labels()
+    add_volume(study, "fish", truth)
+    work(study, segmenter=BrainIsSeenAcrossOneAxis(), axes="zyx")
+    assert np.array_equal(find_prediction(study, "fish", RUN).read_box(WHOLE), np.where(truth == 7, 7, 0))
+    work(study, segmenter=BrainIsSeenAcrossOneAxis(), axes="zyx", labels="overlap")
+    assert np.array_equal(find_prediction(study, "fish", RUN).read_box(WHOLE), np.where(truth, 7, 0))
+
+
+def test_the_entropy_does_not_depend_on_which_labels_are_written(study):
+    add_volume(study, "fish")
+    found = {}
+    for kind in ("likeliest", "overlap"):
+        work(study, segmenter=BrainIsSeenAcrossOneAxis(), axes="zyx", labels=kind, uncertainty=True)
+        found[kind] = find_prediction(study, "fish", RUN).uncertainty_box(WHOLE).astype(int)
+    assert found["likeliest"].max() > 100
+    assert np.abs(found["likeliest"] - found["overlap"]).max() <= 2
 
 
 def test_progress_counts_slices_over_all_volumes_and_axes(study):
@@ -241,7 +272,7 @@ def test_what_the_same_weights_predicted_stays_unless_asked_for_again(study):
     assert [e.message for e in events if isinstance(e, Notice)] == [
         "fish: these weights have predicted it before; it stays (see 'again')."
     ]
-    for settings in ({"again": True}, {"axes": "y"}, {"uncertainty": True}):
+    for settings in ({"again": True}, {"axes": "y"}, {"uncertainty": True}, {"labels": "overlap"}):
         segmenter = GreySegmenter()
         work(study, segmenter=segmenter, **settings)
         assert segmenter.seen
@@ -322,7 +353,7 @@ def test_averaging_is_refused_before_it_begins_where_the_disk_is_too_small(study
         segmenter = GreySegmenter()
         with pytest.raises(
             OutOfSpace,
-            match=r"'fish': averaging over several axes needs 0.1 GB for a while and the disk has 0.1 GB",
+            match=r"'fish': keeping what the network says needs 0.1 GB for a while and the disk has 0.1 GB",
         ):
             work(study, segmenter=segmenter, axes="zyx")
     assert not segmenter.seen
@@ -339,20 +370,22 @@ def test_the_space_for_the_other_axes_is_taken_before_it_is_written(study, monke
         work(study, axes="zyx")
 
 
+@pytest.mark.parametrize("kind", ["likeliest", "overlap"])
 @pytest.mark.parametrize("close_at", [30, 64, 117, 290, 330])
-def test_what_was_said_across_other_axes_is_not_computed_again(study, close_at):
+def test_what_was_said_across_other_axes_is_not_computed_again(study, close_at, kind):
     """150 slices across z, 70 across y and 110 across x, kept 64 at a time."""
     truth = labels((150, 70, 110))
     add_volume(study, "fish", truth)
     segmenter, uninterrupted = GreySegmenter(), GreySegmenter()
-    job = predict_volumes(study, RUN, segmenter, study.select(), PredictSettings(run=RUN, axes="zyx"))
+    settings = PredictSettings(run=RUN, axes="zyx", labels=kind)
+    job = predict_volumes(study, RUN, segmenter, study.select(), settings)
     for event in job:
         if isinstance(event, Progress) and event.done >= close_at:
             break
     job.close()
     before = sum(shape[0] for shape in segmenter.seen)
     assert before == close_at or before < close_at + 7
-    events, _ = work(study, segmenter=segmenter, axes="zyx")
+    events, _ = work(study, segmenter=segmenter, axes="zyx", labels=kind)
     again = sum(shape[0] for shape in segmenter.seen) - 330
     assert 0 <= again <= 64
     progress = [event.done for event in events if isinstance(event, Progress)]
@@ -360,10 +393,38 @@ def test_what_was_said_across_other_axes_is_not_computed_again(study, close_at):
     assert progress[-1] == 330
     box = tuple((0, n) for n in truth.shape)
     found = find_prediction(study, "fish", RUN).read_box(box)
-    work(study, segmenter=uninterrupted, axes="zyx", again=True)
+    work(study, segmenter=uninterrupted, axes="zyx", labels=kind, again=True)
     assert np.array_equal(found, find_prediction(study, "fish", RUN).read_box(box))
     assert np.array_equal(found, truth)
     assert not list((study.path / "predictions" / "fish").glob(".*.part"))
+
+
+@pytest.mark.parametrize("doing", ["weighing the classes", "writing"])
+def test_labels_for_the_overlap_that_were_cut_short_are_made_anew_without_the_network(study, doing):
+    add_volume(study, "fish")
+    settings = PredictSettings(run=RUN, axes="zyx", labels="overlap")
+    segmenter = BrainIsSeenAcrossOneAxis()
+    job = predict_volumes(study, RUN, segmenter, study.select(), settings)
+    while not next(job).what.endswith(doing) or len(segmenter.seen) < sum(-(-n // 7) for n in SHAPE):
+        pass
+    job.close()
+    segmenter = BrainIsSeenAcrossOneAxis()
+    work(study, segmenter=segmenter, axes="zyx", labels="overlap")
+    assert not segmenter.seen
+    assert np.array_equal(find_prediction(study, "fish", RUN).read_box(WHOLE), np.where(labels(), 7, 0))
+
+
+def test_labels_grow_while_what_is_needed_for_the_overlap_is_kept(study):
+    truth = labels((150, 30, 28))
+    add_volume(study, "fish", truth)
+    settings = PredictSettings(run=RUN, labels="overlap")
+    job = predict_volumes(study, RUN, GreySegmenter(), study.select(), settings)
+    while next(job).done < 140:
+        pass
+    growing = growing_prediction(study, "fish", RUN)
+    assert growing.done[0] == (0, 128)
+    assert np.array_equal(growing.read_box(((0, 128), (0, 30), (0, 28))), truth[:128])
+    job.close()
 
 
 def test_a_damaged_record_of_the_other_axes_is_begun_anew(study):

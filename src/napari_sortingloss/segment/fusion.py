@@ -1,4 +1,4 @@
-"""Keeps what a network says about slices across some axes on the study's disk, until it is averaged with the last one."""
+"""Keeps what a network says about slices across several axes on the study's disk, until labels are made of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Bytes = NDArray[np.uint8]
+Totals = NDArray[np.uint16]
 
 CUBE = 32
 """Side of the cubes in which the numbers lie: slices across any axis then touch few pages of the file."""
@@ -34,7 +35,7 @@ RESERVE = 64 << 20
 """Bytes of the disk that are left free."""
 
 
-class OtherAxes:
+class KeptAxes:
     """The probability of each class at each voxel as slices across some axes say, 8-bit numbers in a file.
 
     The file outlives the job: what is in it is not computed again. It goes with the folder that it lies in.
@@ -135,14 +136,14 @@ class OtherAxes:
                 atomic.write_json(self._record, self._done)
 
     def mean(self, axis: Axis, start: int, probabilities: Tensor) -> Tensor:
-        """Return the mean over all axes of the probabilities, given those across the last of them.
+        """Return the mean of the probabilities across one axis and of those that are kept across the others.
 
         Parameters
         ----------
         axis : {"z", "y", "x"}
-            The last one, which is not in the file.
         start : int
         probabilities : Tensor of float32, shape (n, 1 + classes, h, w)
+            What the network says across that axis.
 
         Returns
         -------
@@ -151,18 +152,52 @@ class OtherAxes:
         """
         import torch
 
-        n, channels, h, w = probabilities.shape
-        total = np.zeros((n, channels - 1, h, w), np.uint16)
-        for kept in self._map:
-            for low, high, view in self._views(kept, axis, start, n):
-                m, classes, rows, _, columns, _ = view.shape
-                total[low:high] += view.reshape(m, classes, rows * CUBE, columns * CUBE)[:, :, :h, :w]
+        others = [i for i, kept in enumerate(self.axes) if kept != axis]
+        total = self._total(axis, start, start + len(probabilities), others)
         with torch.inference_mode():
             found = torch.empty_like(probabilities)
             added = torch.from_numpy(total.astype(np.float32)).to(probabilities.device)
-            found[:, 1:] = (added / 255 + probabilities[:, 1:]) / (len(self.axes) + 1)
+            found[:, 1:] = (added / 255 + probabilities[:, 1:]) / (len(others) + 1)
             found[:, 0] = (1 - found[:, 1:].sum(dim=1)).clamp_(min=0)
         return found
+
+    @property
+    def most(self) -> int:
+        """What the probability 1 is in `totals`."""
+        return 255 * len(self.axes)
+
+    def totals(self, axis: Axis, start: int, stop: int) -> Totals:
+        """Return the sum over all axes of what is kept for slices, as it is kept.
+
+        Parameters
+        ----------
+        axis : {"z", "y", "x"}
+            Across which the slices are; any.
+        start, stop : int
+
+        Returns
+        -------
+        ndarray of uint16, shape (stop - start, classes, h, w)
+            0 to `most`.
+        """
+        return self._total(axis, start, stop, range(len(self.axes)))
+
+    def probabilities(self, totals: Totals) -> Tensor:
+        """Return the mean over all axes that `totals` stand for, float32 (n, 1 + classes, h, w) with background first."""
+        import torch
+
+        with torch.inference_mode():
+            known = torch.from_numpy(totals.astype(np.float32)).div_(self.most)
+            return torch.cat([(1 - known.sum(dim=1, keepdim=True)).clamp_(min=0), known], dim=1)
+
+    def _total(self, axis: Axis, start: int, stop: int, which: Iterable[int]) -> Totals:
+        h, w = (n for n, name in zip(self.shape, AXES, strict=True) if name != axis)
+        total = np.zeros((stop - start, self._map.shape[1], h, w), np.uint16)
+        for kept in which:
+            for low, high, view in self._views(self._map[kept], axis, start, stop - start):
+                m, classes, rows, _, columns, _ = view.shape
+                total[low:high] += view.reshape(m, classes, rows * CUBE, columns * CUBE)[:, :, :h, :w]
+        return total
 
     @staticmethod
     def _views(kept: Bytes, axis: Axis, start: int, count: int) -> Iterator[tuple[int, int, Bytes]]:
@@ -203,9 +238,9 @@ def _check_space(folder: Path, size: int, what: str) -> None:
     if size + RESERVE > free:
         raise OutOfSpace(
             what,
-            f"averaging over several axes needs {(size + RESERVE) / 1e9:.1f} GB for a while and the disk has "
+            f"keeping what the network says needs {(size + RESERVE) / 1e9:.1f} GB for a while and the disk has "
             f"{free / 1e9:.1f} GB free",
-            "free some space, or predict across one axis",
+            "free some space, or predict across one axis and label the likeliest class",
         )
 
 

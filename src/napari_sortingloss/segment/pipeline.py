@@ -172,18 +172,35 @@ def to_labels(
     labels : ndarray of uint8, shape (n, h, w)
         Class values; 0 is background.
     entropy : ndarray of uint8, shape (n, h, w), or None
-        ``-sum p log p``, 0 to 255 for 0 to the logarithm of the number of channels.
+        As `entropy_of` says.
     """
     import torch
 
     with torch.inference_mode():
         table = torch.tensor([0, *values], dtype=torch.uint8, device=probabilities.device)
         labels = table[probabilities.argmax(dim=1)].cpu().numpy()
-        if not entropy:
-            return labels, None
+        return labels, entropy_of(probabilities) if entropy else None
+
+
+def entropy_of(probabilities: Tensor) -> Bytes:
+    """Return how unsure the network is at each pixel.
+
+    Parameters
+    ----------
+    probabilities : Tensor of float32, shape (n, 1 + classes, h, w)
+
+    Returns
+    -------
+    ndarray of uint8, shape (n, h, w)
+        ``-sum p log p``, 0 to 255 for 0 to the logarithm of the number of channels.
+    """
+    import torch
+
+    with torch.inference_mode():
         unsure = torch.special.entr(probabilities.clamp(0, 1)).sum(dim=1)
         unsure = unsure.mul_(255 / math.log(probabilities.shape[1])).round_().clamp_(0, 255)
-        return labels, unsure.to(torch.uint8).cpu().numpy()
+        found: Bytes = unsure.to(torch.uint8).cpu().numpy()
+    return found
 
 
 class Assembler:

@@ -6,32 +6,19 @@ Imports no torch before the job runs: windows read the settings from here.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from napari_sortingloss.errors import BadInput, BadSetting, StudyError
 from napari_sortingloss.events import Event, Notice, Progress, Result
-from napari_sortingloss.segment import fusion
-from napari_sortingloss.segment.pipeline import (
-    Assembler,
-    Batch,
-    Behind,
-    Bytes,
-    Network,
-    Sees,
-    read_blocks,
-    read_slices,
-    to_labels,
-)
+from napari_sortingloss.segment.pipeline import Bytes, Network, Sees, read_slices, to_labels
 from napari_sortingloss.segment.plan import axes_across
 from napari_sortingloss.segment.predict_settings import PredictSettings
+from napari_sortingloss.segment.predict_volume import axes_of, predict_volume, slices_across
 from napari_sortingloss.segment.slice_counter import SliceCounter
 from napari_sortingloss.study.classes import read_classes
-from napari_sortingloss.study.prediction_record import part_path
-from napari_sortingloss.study.predictions import Prediction, PredictionWriter, find_prediction
+from napari_sortingloss.study.predictions import Prediction, find_prediction
 from napari_sortingloss.study.schema import AXES, Axis
-from napari_sortingloss.study.streaming import Ahead
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Run, Study, Volume
@@ -57,8 +44,8 @@ def predict(study: Study, settings: PredictSettings) -> Iterator[Event]:
         weights had predicted it before.
 
         Labels are on the disk slab by slab (`growing_prediction` shows them). When the job is closed or killed they stay,
-        and the next one with the same weights, axes, poses and uncertainty goes on from there, also where it is several axes:
-        what the network said across the others is kept until the labels are whole.
+        and the next one with the same weights, axes, poses, kind of labels and uncertainty goes on from there, also where it is
+        several axes: what the network said across the others is kept until the labels are whole.
 
     Raises
     ------
@@ -129,7 +116,7 @@ def predict_volumes(
         if before is not None:
             kept[volume.name] = before
         else:
-            counter.expect(_slices(volume, axes_of(volume, settings)))
+            counter.expect(slices_across(volume, axes_of(volume, settings)))
     results = []
     for volume in volumes:
         axes = axes_of(volume, settings)
@@ -140,7 +127,7 @@ def predict_volumes(
             found, seconds, speed = kept[volume.name], 0.0, 0.0
         else:
             began = time.monotonic()
-            found, voxels = yield from _predict_one(study, run, segmenter, volume, axes, settings, counter)
+            found, voxels = yield from predict_volume(study, run, segmenter, volume, settings, counter)
             seconds = time.monotonic() - began
             speed = voxels / max(seconds, 1e-9)
         results.append(
@@ -218,11 +205,6 @@ def predict_slice(segmenter: Sees, volume: Volume, axis: Axis, index: int) -> tu
     return labels[0], entropy[0]
 
 
-def axes_of(volume: Volume, settings: PredictSettings) -> str:
-    """Return the axes across which a volume is predicted."""
-    return settings.axes or volume.axis
-
-
 def _check_first(volume: Volume, settings: PredictSettings) -> None:
     axis = axes_of(volume, settings)[0]
     size = volume.shape[AXES.index(axis)]
@@ -249,128 +231,9 @@ def _same(
         and [c.value for c in found.classes] == [c.value for c in segmenter.classes]
         and (found.has_uncertainty or not settings.uncertainty)
         and bool(found.settings.get("every_pose")) == settings.every_pose
+        and found.settings.get("labels", "likeliest") == settings.labels
     )
     return found if same else None
-
-
-def _slices(volume: Volume, axes: str) -> int:
-    return sum(n for n, axis in zip(volume.shape, AXES, strict=True) if axis in axes)
-
-
-def _predict_one(
-    study: Study,
-    run: str,
-    segmenter: Sees,
-    volume: Volume,
-    axes: str,
-    settings: PredictSettings,
-    counter: SliceCounter,
-) -> Generator[Event, None, tuple[Prediction, int]]:
-    """Predict one volume; returns what is stored and how many voxels were predicted now."""
-    with ExitStack() as stack:
-        writer = stack.enter_context(
-            PredictionWriter(
-                study,
-                volume.name,
-                run,
-                step=segmenter.step,
-                classes=segmenter.classes,
-                axes=axes,
-                settings={"weights": settings.weights, "every_pose": settings.every_pose},
-                uncertainty=settings.uncertainty,
-            )
-        )
-        missing = writer.missing
-        across = AXES.index(writer.axis)
-        size, left = volume.shape[across], sum(stop - start for start, stop in missing)
-        if left < size:
-            counter.had(size - left)
-            yield Notice(message=f"{volume.name}: {size - left} of {size} slices are there; going on.")
-        others = None
-        if len(axes) > 1 and missing:
-            folder = part_path(study, volume.name, run)
-            what = f"Cannot predict '{volume.name}'"
-            first = [_axis(axis) for axis in axes[1:]]
-            others = fusion.OtherAxes(folder, volume.shape, len(segmenter.classes), first, what)
-            stack.callback(others.close)
-            for axis in first:
-                yield from _keep_axis(segmenter, volume, axis, others, counter)
-        elif len(axes) > 1:
-            counter.had(_slices(volume, axes) - size)
-        yield counter.progress(volume.name)
-        blocks = _around(missing, settings.first)
-        yield from _write(segmenter, volume, writer, blocks, others, settings.uncertainty, counter)
-        found = writer.commit()
-    return found, left * (volume.shape[across - 1] * volume.shape[across - 2])
-
-
-def _axis(name: str) -> Axis:
-    return next(axis for axis in AXES if axis == name)
-
-
-def _around(blocks: Sequence[tuple[int, int]], first: int | None) -> list[tuple[int, int]]:
-    """Order blocks by how far they are from a slice."""
-    if first is None:
-        return list(blocks)
-    return sorted(blocks, key=lambda block: abs((block[0] + block[1] - 1) / 2 - first))
-
-
-def _batches(
-    segmenter: Sees, volume: Volume, axis: Axis, blocks: Sequence[tuple[int, int]], counter: SliceCounter
-) -> Generator[Batch | Progress]:
-    """Yield what the network says about the slices of each block, and how far it is."""
-    network = Network(segmenter, volume, axis)
-    with Ahead(read_blocks(volume, axis, blocks)) as pieces:
-        for piece in pieces:
-            if piece is None:
-                yield counter.progress(volume.name)
-                continue
-            for batch in network.see(*piece):
-                yield batch
-                counter.add(len(batch.probabilities))
-                yield counter.progress(volume.name)
-
-
-def _keep_axis(
-    segmenter: Sees, volume: Volume, axis: Axis, others: fusion.OtherAxes, counter: SliceCounter
-) -> Iterator[Event]:
-    """Keep what the network says about all slices across an axis, for the mean with the others."""
-    blocks = others.missing(axis)
-    counter.had(volume.shape[AXES.index(axis)] - sum(stop - start for start, stop in blocks))
-    with Behind() as behind, closing(_batches(segmenter, volume, axis, blocks, counter)) as items:
-        for item in items:
-            if isinstance(item, Batch):
-                behind.do(others.put, axis, item.block, item.start, others.rounded(item.probabilities))
-            else:
-                yield item.replace(what=f"{volume.name}, across {axis}")
-        for _ in behind.finish():
-            yield counter.progress(f"{volume.name}, across {axis}")
-
-
-def _write(
-    segmenter: Sees,
-    volume: Volume,
-    writer: PredictionWriter,
-    blocks: Sequence[tuple[int, int]],
-    others: fusion.OtherAxes | None,
-    entropy: bool,
-    counter: SliceCounter,
-) -> Iterator[Event]:
-    """Write the labels of slices across the writer's axis, averaged with the other axes."""
-    values = [c.value for c in segmenter.classes]
-    assembler = Assembler(writer.axis, writer.write)
-
-    with Behind() as behind, closing(_batches(segmenter, volume, writer.axis, blocks, counter)) as items:
-        for item in items:
-            if isinstance(item, Batch):
-                found = item.probabilities
-                if others is not None:
-                    found = others.mean(writer.axis, item.start, found)
-                behind.do(assembler.add, item.block, item.start, *to_labels(found, values, entropy))
-            else:
-                yield item
-        for _ in behind.finish():
-            yield counter.progress(f"{volume.name}: writing")
 
 
 __all__ = [

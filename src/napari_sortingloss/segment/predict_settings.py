@@ -43,6 +43,16 @@ class PredictSettings(Settings):
             "For the last prediction, when a little more is worth four or eight times the time.",
         ),
     ] = False
+    labels: Annotated[
+        Literal["likeliest", "overlap"],
+        Setting(
+            "Which labels are written: the likeliest class at each voxel, or those whose overlap with the truth (Dice) can be "
+            "expected to be the largest.",
+            "Over several axes the likeliest is too often background: a class that one of them misses must be all the surer "
+            "in the others. For the overlap a class has to be less probable, the less so the more of it is in doubt; it needs disk space "
+            "for a while: a byte for each voxel, class and axis.",
+        ),
+    ] = "likeliest"
     weights: Annotated[
         Literal["best", "last"],
         Setting("Which of the run's weights: the best in validation, or the last.", more=True),
