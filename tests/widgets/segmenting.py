@@ -110,7 +110,7 @@ def predicting(
     *,
     unsure: bool = False,
     axes: str = "z",
-    every_pose: bool = False,
+    **settings: Any,
 ) -> Iterator[tuple[int, int]]:
     """Write a prediction slab by slab; what is written stays when this is closed."""
     labels = labels_of(study, name, shift)
@@ -121,7 +121,7 @@ def predicting(
         step=STEPS,
         classes=classes(study),
         axes=axes,
-        settings={"every_pose": every_pose},
+        settings=settings,
         uncertainty=unsure,
     ) as writer:
         for start, stop in writer.missing:
@@ -140,7 +140,12 @@ def predict_job(study: Study, wanted: PredictSettings) -> Iterator[Event]:
         depth = study.volumes[name].shape[0]
         yield Progress(done=0, total=depth, what=name, unit="slices", seconds_left=4.0)
         for _, stop in predicting(
-            study, name, wanted.run, unsure=wanted.uncertainty, every_pose=wanted.every_pose
+            study,
+            name,
+            wanted.run,
+            unsure=wanted.uncertainty,
+            every_pose=wanted.every_pose,
+            labels=wanted.labels,
         ):
             yield Progress(done=stop, total=depth, what=name, unit="slices", seconds_left=2.0)
         made.append({"name": name, "seconds": 2.0, "axes": "z", "kept": False})

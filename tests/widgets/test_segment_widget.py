@@ -419,11 +419,15 @@ def test_all_volumes_or_those_not_done_yet_are_predicted_as_chosen(ready, study,
     ready.choice.choose("rest")
     ready.choice.choose_uncertainty(True)
     ready.choice.choose_every_pose(True)
+    ready.choice.choose_overlap(True)
     ready.choice.click()
     see(ready, qtbot, lambda: run in ready.session.predictions.get("fish_b", {}))
     see(ready, qtbot, lambda: ready.session.predictions["fish_b"][run].complete)
     assert ready.session.predictions["fish_b"][run].value.has_uncertainty
-    assert ready.session.predictions["fish_b"][run].value.settings["every_pose"] is True
+    assert ready.session.predictions["fish_b"][run].value.settings == {
+        "every_pose": True,
+        "labels": "overlap",
+    }
 
 
 def test_predictions_are_shown_by_a_tick_follow_the_volume_and_can_be_deleted(

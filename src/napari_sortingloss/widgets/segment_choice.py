@@ -23,7 +23,8 @@ class PredictChoice(QToolButton):
         Another choice was made.
     axes : str
         Across which axes slices are looked at; empty for the ordering axis.
-    uncertainty, every_pose : bool
+    uncertainty, every_pose, overlap : bool
+        Overlap: the labels whose overlap with the truth can be expected to be the largest, not the likeliest.
     """
 
     changed = Signal()
@@ -37,7 +38,7 @@ class PredictChoice(QToolButton):
         self._current = ""
         self._which: str | tuple[str, ...] = THIS
         self.axes = ""
-        self.uncertainty = self.every_pose = False
+        self.uncertainty = self.every_pose = self.overlap = False
         self.menu_ = QMenu(self)
         self.menu_.setToolTipsVisible(True)
         self.menu_.aboutToShow.connect(self.fill)
@@ -97,6 +98,11 @@ class PredictChoice(QToolButton):
         self.every_pose = on
         self.changed.emit()
 
+    def choose_overlap(self, on: bool) -> None:
+        """Choose labels with the largest overlap to be expected, or the likeliest ones."""
+        self.overlap = on
+        self.changed.emit()
+
     def _rest(self) -> tuple[str, ...]:
         return tuple(name for name in self._names if name not in self._done)
 
@@ -152,21 +158,33 @@ class PredictChoice(QToolButton):
             )
             entry.setToolTip(tip)
         menu.addSeparator()
-        poses = menu.addAction("Look at slices in every &pose")
-        poses.setToolTip(
-            "Turned, and mirrored where it was trained so: 4 or 8 times as long, often a little better"
-        )
-        poses.setCheckable(True)
-        poses.setChecked(self.every_pose)
-        poses.toggled.connect(self.choose_every_pose)
-        unsure = menu.addAction("Write where it is &unsure")
-        unsure.setToolTip(
-            "An image of the entropy beside the labels: look where it is bright. A run can learn also from a prediction that "
-            "has one"
-        )
-        unsure.setCheckable(True)
-        unsure.setChecked(self.uncertainty)
-        unsure.toggled.connect(self.choose_uncertainty)
+        for text, tip, on, choose in (
+            (
+                "Look at slices in every &pose",
+                "Turned, and mirrored where it was trained so: 4 or 8 times as long, often a little better",
+                self.every_pose,
+                self.choose_every_pose,
+            ),
+            (
+                "Do not leave classes too &small",
+                "Labels with the largest overlap (Dice) to be expected instead of the likeliest ones: where axes disagree "
+                "the likeliest is often background. Needs more space on the disk for a while",
+                self.overlap,
+                self.choose_overlap,
+            ),
+            (
+                "Write where it is &unsure",
+                "An image of the entropy beside the labels: look where it is bright. A run can learn also from a "
+                "prediction that has one",
+                self.uncertainty,
+                self.choose_uncertainty,
+            ),
+        ):
+            tick = menu.addAction(text)
+            tick.setToolTip(tip)
+            tick.setCheckable(True)
+            tick.setChecked(on)
+            tick.toggled.connect(choose)
 
     def _tick(self, name: str) -> None:
         chosen = set(self._which) if isinstance(self._which, tuple) else set()

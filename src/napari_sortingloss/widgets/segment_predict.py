@@ -126,6 +126,7 @@ class PredictActions:
             axes=stage.choice.axes,
             uncertainty=stage.choice.uncertainty,
             every_pose=stage.choice.every_pose,
+            labels="overlap" if stage.choice.overlap else "likeliest",
             first=self._first(names),
         )
         stage.bar.clear()
