@@ -288,8 +288,10 @@ def test_a_run_learns_from_what_another_predicted_and_goes_on(annotated_study, t
 
 def test_predictions_that_show_no_class_are_refused(annotated_study, teacher, say, tiny):
     say("c", np.zeros((26, 40, 50), np.uint8))
+    runs = {run.id for run in annotated_study.runs()}
     with pytest.raises(BadInput, match="found none of the classes"):
         list(finetune(annotated_study, FinetuneSettings(**tiny, also_from=teacher)))
+    assert {run.id for run in annotated_study.runs()} == runs  # none was begun
 
 
 def test_what_was_predicted_reaches_the_batches(annotated_study, teacher, say, tiny):

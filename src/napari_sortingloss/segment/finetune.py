@@ -67,12 +67,26 @@ def finetune(
 def _begin(study: Study, settings: FinetuneSettings) -> Iterator[Event]:
     settings, earlier, notices = settle_beginning(study, settings)
     plan = plan_run(study, settings, earlier)
+    _check_predicted(study, plan)
     notices += class_notice(plan.settings, earlier)
     if settings.freeze and settings.init == SCRATCH:
         notices.append(Notice(message="Nothing is frozen: a run from scratch takes nothing over."))
     session.check_space(study, plan.settings, plan.train, WHAT)
     writer = session.new_writer(study, KIND, plan.settings)
     yield from _train(study, plan, writer, notices, resume=False)
+
+
+def _check_predicted(study: Study, plan: Plan) -> None:
+    """See that predictions that are learnt from show a class, before there is a run that could not begin.
+
+    Raises
+    ------
+    BadInput
+        If they do not.
+    """
+    from napari_sortingloss.segment.predicted_slices import slices_also_learnt
+
+    slices_also_learnt(study, plan.settings)
 
 
 def _resume(

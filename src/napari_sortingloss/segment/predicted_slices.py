@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sortingloss.errors import StudyError
+from napari_sortingloss.errors import BadInput, StudyError
 from napari_sortingloss.segment.dataset import CACHE_BYTES, KnownSlices
 from napari_sortingloss.segment.plan import SliceKey
+from napari_sortingloss.segment.settings import FinetuneSettings
 from napari_sortingloss.slices import IGNORE
 from napari_sortingloss.study.predictions import Prediction, find_prediction
 from napari_sortingloss.study.pyramid import level_factors
@@ -119,6 +120,39 @@ class PredictedSlices(KnownSlices):
                 "predict the volume with that run, and go on; or begin a new run",
             )
         return found
+
+
+def slices_also_learnt(
+    study: Study, settings: FinetuneSettings, without: Collection[SliceKey] = ()
+) -> PredictedSlices | None:
+    """Return the predicted slices that a run learns from too, as its settled settings say; None where it learns from none.
+
+    Raises
+    ------
+    BadInput
+        If they show none of the classes.
+    StudyError
+        If a prediction is no longer there, or damaged.
+    """
+    if not settings.predicted:
+        return None
+    found = PredictedSlices(
+        study,
+        settings.also_from,
+        settings.predicted,
+        [one.value for one in settings.label_classes()],
+        settings.pixel_size or 0.0,
+        settings.sure,
+        settings.sure_of_background,
+        without,
+    )
+    if not found.keys:
+        raise BadInput(
+            f"Cannot learn also from what '{settings.also_from}' predicted",
+            "it has found none of the classes",
+            "predict with a better run, or learn from painted slices alone",
+        )
+    return found
 
 
 def _stamp(prediction: Prediction) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from napari_sortingloss.segment.dataset import AnnotatedSlices, Pieces, read_sli
 from napari_sortingloss.segment.losses import confusion, cross_entropy, dice_loss, iou_of, segmentation_loss
 from napari_sortingloss.segment.pictures import overlay
 from napari_sortingloss.segment.plan import WHAT, SliceKey
-from napari_sortingloss.segment.predicted_slices import PredictedSlices
+from napari_sortingloss.segment.predicted_slices import slices_also_learnt
 from napari_sortingloss.segment.predictor import Segmenter, as_pictures, build_network
 from napari_sortingloss.segment.settings import BACKGROUND_NAME, FinetuneSettings, iou_metric
 from napari_sortingloss.slices import IGNORE
@@ -95,7 +95,7 @@ class SegmentationTask(PretextTask[FinetuneSettings]):
         Raises
         ------
         BadInput
-            If there is nothing left to learn from.
+            If there is nothing left to learn from, or predictions that are learnt from show none of the classes.
         StudyError
             If a prediction that is learnt from is no longer there, or damaged.
         """
@@ -118,34 +118,11 @@ class SegmentationTask(PretextTask[FinetuneSettings]):
             Augmenter(settings.augment),
             settings.pose,
             settings.seed,
-            self._predicted(values),
+            slices_also_learnt(study, settings, [*self._learnt.keys, *self._kept.keys]),
             settings.painted_pieces,
         )
         if settings.class_weights == "balanced":
             self._weights = balanced_weights(self._learnt.counts.sum(0))
-
-    def _predicted(self, values: Sequence[int]) -> PredictedSlices | None:
-        """Return the predicted slices that are learnt from too."""
-        settings = self.settings
-        if not settings.predicted:
-            return None
-        found = PredictedSlices(
-            self._study,
-            settings.also_from,
-            settings.predicted,
-            values,
-            settings.pixel_size or 0.0,
-            settings.sure,
-            settings.sure_of_background,
-            [*self._learnt.keys, *self._kept.keys],
-        )
-        if not found.keys:
-            raise BadInput(
-                f"Cannot learn also from what '{settings.also_from}' predicted",
-                "it has found none of the classes",
-                "predict with a better run, or learn from painted slices alone",
-            )
-        return found
 
     def make_batch(self, volumes: Sequence[Volume], step: int, rng: np.random.Generator) -> Batch:
         """Draw pieces of annotated slices, and of predicted ones where they are learnt from too."""
