@@ -179,7 +179,9 @@ def _segmented(
         **TUNING,
     )
     tuned = yield from _result_of(finetune(study, tuning))
-    prediction = PredictSettings(run=tuned["run"], volumes=tuple(volumes.values()), axes=AXES)
+    prediction = PredictSettings(
+        run=tuned["run"], volumes=tuple(volumes.values()), axes=AXES, labels="overlap"
+    )
     predicted = yield from _result_of(predict(study, prediction))
     scores = yield from _result_of(evaluate(study, EvaluateSettings(run=tuned["run"], volumes=judge)))
     return painted, tuned, predicted, scores

@@ -257,7 +257,7 @@ def _end(story: Story, runs: Sequence[Run]) -> str:
         "trains from scratch and from a run on the same slices, several times, and draws both.</li><li><b>Take the labels "
         "elsewhere</b>: in the frame of the original scan, with the right voxel size, as NIfTI, NRRD, TIFF, OME-Zarr or a "
         f"mesh.</li></ul><pre>napari-sortingloss suggest {folder} --run {escape(tuned.id)}\n"
-        f"napari-sortingloss predict {folder} --run {escape(tuned.id)} --axes zyx --every-pose\n"
+        f"napari-sortingloss predict {folder} --run {escape(tuned.id)} --axes zyx --every-pose --labels overlap\n"
         f"napari-sortingloss finetune {folder} --resume {escape(tuned.id)} --steps {2 * int(story.tuned.get('steps', 1))}\n"
         f"napari-sortingloss export {folder} {escape(scene)} --what labels --to {escape(scene)}.nii.gz\n"
         f"napari-sortingloss list {folder}</pre>"
