@@ -6,7 +6,7 @@ prints the ratio of the times of ``predict`` and of the network on the very batc
 memory. The two take turns within one run; the median of the ratios counts. Asked for: at most 1.15 across the ordering
 axis. Where other programs use the computer, the ratio of the processor times, over all threads, tells more: it says what
 ``predict`` does besides, though not how long it waits. Options set the size of the volume, the network, the number of
-classes, the device, the axes and whether the entropy is written.
+classes, the device, the axes, which labels are written and whether the entropy is.
 
 ``--memory`` prints instead how much memory a prediction adds for the volume and for one with twice as many slices.
 """
@@ -66,7 +66,9 @@ def end_to_end(
     study: Study, volume: Volume, segmenter: Segmenter, options: argparse.Namespace
 ) -> tuple[float, float]:
     """Seconds of the whole job, by the clock and of the processor."""
-    settings = PredictSettings(run=RUN, axes=options.axes, uncertainty=options.uncertainty, again=True)
+    settings = PredictSettings(
+        run=RUN, axes=options.axes, uncertainty=options.uncertainty, labels=options.labels, again=True
+    )
     began, used = time.perf_counter(), time.process_time()
     for _ in predict_volumes(study, RUN, segmenter, [volume], settings):
         pass
@@ -127,6 +129,7 @@ def main() -> None:
     parser.add_argument("--bfloat16", action="store_true")
     parser.add_argument("--axes", default="z")
     parser.add_argument("--uncertainty", action="store_true")
+    parser.add_argument("--labels", default="likeliest", choices=("likeliest", "overlap"))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument(

@@ -49,8 +49,8 @@ class PredictSettings(Settings):
             "Which labels are written: the likeliest class at each voxel, or those whose overlap with the truth (Dice) can be "
             "expected to be the largest.",
             "Over several axes the likeliest is too often background: a class that one of them misses must be all the surer "
-            "in the others. For the overlap a class has to be less probable, the less so the more of it is in doubt; it needs disk space "
-            "for a while: a byte for each voxel, class and axis.",
+            "in the others. For the overlap it may be less probable, the more of it is in doubt; thin classes can become too "
+            "thick. Needs disk space for a while: a byte for each voxel, class and axis.",
         ),
     ] = "likeliest"
     weights: Annotated[

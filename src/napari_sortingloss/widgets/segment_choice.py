@@ -166,9 +166,10 @@ class PredictChoice(QToolButton):
                 self.choose_every_pose,
             ),
             (
-                "Do not leave classes too &small",
-                "Labels with the largest overlap (Dice) to be expected instead of the likeliest ones: where axes disagree "
-                "the likeliest is often background. Needs more space on the disk for a while",
+                "Do not &leave classes too small",
+                "Labels with the largest overlap (Dice) to be expected instead of the likeliest ones, which are too often "
+                "background where axes disagree. Thin classes can become too thick: compare. Needs more space on the disk "
+                "for a while",
                 self.overlap,
                 self.choose_overlap,
             ),
