@@ -143,6 +143,17 @@ def test_for_the_overlap_a_class_is_not_lost_to_background_where_axes_disagree(s
     assert np.array_equal(find_prediction(study, "fish", RUN).read_box(WHOLE), np.where(truth, 7, 0))
 
 
+def test_labels_for_the_overlap_replace_the_likeliest_at_every_level(study):
+    truth = labels((150, 140, 130))
+    add_volume(study, "fish", truth)
+    work(study, segmenter=BrainIsSeenAcrossOneAxis(), axes="zyx", labels="overlap")
+    levels = find_prediction(study, "fish", RUN).pyramid()
+    assert len(levels) > 1
+    smallest = np.asarray(levels[-1][:, :, :])
+    step = [-(-n // m) for n, m in zip(truth.shape, smallest.shape, strict=True)]
+    assert np.array_equal(smallest, np.where(truth, 7, 0)[:: step[0], :: step[1], :: step[2]])
+
+
 def test_the_entropy_does_not_depend_on_which_labels_are_written(study):
     add_volume(study, "fish")
     found = {}

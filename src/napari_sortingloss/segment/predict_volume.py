@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
@@ -110,7 +111,7 @@ def predict_volume(
         if overlap:
             yield from work.write_for_overlap()
         found = writer.commit()
-    return found, left * (volume.shape[0] * volume.shape[1] * volume.shape[2] // size)
+    return found, left * (math.prod(volume.shape) // size)
 
 
 class _Work:
@@ -166,7 +167,7 @@ class _Work:
         What was said across that axis is kept as well where `kept` has it.
         """
         axis, kept = self._writer.axis, self._kept
-        keep = kept is not None and axis in kept.axes
+        into = kept if kept is not None and axis in kept.axes else None
         assembler = Assembler(axis, self._writer.write)
         with Behind() as behind, closing(self._batches(axis, self._around(blocks))) as items:
             for item in items:
@@ -178,9 +179,9 @@ class _Work:
                     )
                     labels = to_labels(found, self._values, self._settings.uncertainty)
                     behind.do(assembler.add, item.block, item.start, *labels)
-                    if kept is not None and keep:
-                        rounded = kept.rounded(item.probabilities)
-                        behind.do(kept.put, axis, item.block, item.start, rounded)
+                    if into is not None:
+                        rounded = into.rounded(item.probabilities)
+                        behind.do(into.put, axis, item.block, item.start, rounded)
                 else:
                     yield item
             for _ in behind.finish():
@@ -190,8 +191,8 @@ class _Work:
         """Write the labels with the largest overlap to be expected, from what is kept across all axes."""
         kept, axis = self._kept, self._writer.axis
         assert kept is not None
-        size, most = slices_across(self._volume, axis), self._writer.block
-        blocks = list(steps(size, most))
+        size = slices_across(self._volume, axis)
+        blocks = list(steps(size, self._writer.block))
         limits = OverlapLimits(len(self._values), kept.most)
         at_once = Network(self._segmenter, self._volume, axis).at_once
         for start, stop in steps(size, at_once):
