@@ -98,6 +98,7 @@ class LocalizeWidget(Stage):
         self.follow(self.form.changed, self.refresh)
         self.follow(self.form.run_changed, self._on_run)
         self.follow(table.chosen, session.set_current_volume)
+        self.follow(table.selection_changed, self._offer_volumes)
         self.follow(table.accept_requested, review.accept)
         self.follow(table.skip_requested, review.skip)
         self.follow(table.reopen_requested, review.reopen)
@@ -106,7 +107,6 @@ class LocalizeWidget(Stage):
         self.follow(panel.box_changed, review.slide)
         self.follow(panel.reset_requested, review.reset)
         self.follow(panel.position_chosen, review.go_to_position)
-        table.selectionModel().selectionChanged.connect(lambda *_: self._offer_volumes())
         for button, action in (
             (self.accept_button, review.accept),
             (self.skip_button, review.skip),
