@@ -147,7 +147,9 @@ def test_a_dock_that_is_closed_while_its_jobs_run_is_collected_and_opened_again(
     until: list[bool] = []
     submit = JobRunner.submit
     monkeypatch.setattr(
-        JobRunner, "submit", lambda self, text, make, kind="": submit(self, text, lambda: slow(until), kind)
+        JobRunner,
+        "submit",
+        lambda self, text, make, kind="", about=None: submit(self, text, lambda: slow(until), kind, about),
     )
     dock, stage = viewer.window.add_plugin_dock_widget("napari-sortingloss", title)
     qtbot.waitUntil(lambda: len(opened.runs) == 3 and bool(opened.predictions))

@@ -72,6 +72,7 @@ class LocalizeWidget(Stage):
         self.start_button = self.add_button("Localize", self.actions_.start_or_stop, primary=True)
         self._connect()
         self.panel.apply_theme(self.colors)
+        self.actions_.adopt()
         self._on_study(self.session.study)
 
     def _judge_row(self) -> QWidget:
