@@ -144,6 +144,14 @@ def find(viewer: Any, mark: dict[str, str]) -> Any:
     return next((layer for layer in unwrap(viewer).layers if layer.metadata.get(MARK) == mark), None)
 
 
+def shown_volumes(viewer: Any) -> list[str]:
+    """Return the names of the volumes of ours that are visible in the viewer."""
+    marks = (
+        [layer.metadata.get(MARK, {}) for layer in unwrap(viewer).layers if layer.visible] if viewer else []
+    )
+    return [mark["volume"] for mark in marks if mark.get("content") == "volume"]
+
+
 def take_away(viewer: Any, mark: dict[str, str]) -> None:
     """Remove the layer of ours with this mark, if there is one."""
     layer = find(viewer, mark)
