@@ -38,7 +38,9 @@ def main() -> None:
             if stored == "as stored":
                 counts[half, stored, "right or left at z"] += found.axis == right
     for (half, stored, what), count in sorted(counts.items()):
-        total = sum(counts[key] for key in counts if key[:2] == (half, stored) and key[2] != "right or left at z")
+        total = sum(
+            counts[key] for key in counts if key[:2] == (half, stored) and key[2] != "right or left at z"
+        )
         print(f"{half}, {stored}: {what} {count} of {total}")
 
 

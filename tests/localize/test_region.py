@@ -50,7 +50,9 @@ def test_a_map_of_few_points_along_x_is_not_taken_for_a_colour_picture(points):
     grid = Grid((12, 10, points), (3.0, 3.0, 3.0), (1.0, 1.0, 1.0))
     evidence = np.zeros(grid.shape, np.float32)
     evidence[2:6, 3:7] = np.linspace(0.8, 1, points)
-    assert find(evidence, grid).mask.sum() == 16 * points  # scikit-image warns of colours, and warnings are errors
+    assert (
+        find(evidence, grid).mask.sum() == 16 * points
+    )  # scikit-image warns of colours, and warnings are errors
 
 
 def test_a_point_at_the_threshold_is_not_above_it():

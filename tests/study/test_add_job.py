@@ -240,10 +240,18 @@ def test_percentiles_suit_every_volume(study, make_volume):
 def test_a_volume_in_which_another_axis_stands_out_is_named_and_stays_along_z(study):
     z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in (20, 60, 24)), indexing="ij")
     long = ((z / 0.7) ** 2 + (y / 0.9) ** 2 + (x / 0.6) ** 2 < 1) * np.uint8(200)
-    events = run(study, sources=[layer(long, "long", (0.4, 0.4, 0.4)), layer(long.transpose(1, 0, 2), "right", (0.4, 0.4, 0.4))])
+    events = run(
+        study,
+        sources=[
+            layer(long, "long", (0.4, 0.4, 0.4)),
+            layer(long.transpose(1, 0, 2), "right", (0.4, 0.4, 0.4)),
+        ],
+    )
     (notice,) = notices(events)
     assert notice.level == "info"
-    assert notice.message.startswith("Added along z, but 1 of 2 look ordered along y (e.g. long: the specimen is")
+    assert notice.message.startswith(
+        "Added along z, but 1 of 2 look ordered along y (e.g. long: the specimen is"
+    )
     assert [volume["axis"] for volume in events[-1].value["volumes"]] == ["z", "z"]
 
 

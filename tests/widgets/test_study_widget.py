@@ -17,7 +17,6 @@ from qtpy.QtWidgets import QLabel
 
 from napari_sortingloss.errors import BadInput, NeedsOption
 from napari_sortingloss.events import Result
-from napari_sortingloss.formats.options import ReadOptions
 from napari_sortingloss.study import Study
 from napari_sortingloss.study import add as add_module
 from napari_sortingloss.widgets import dialogs
@@ -133,7 +132,7 @@ def test_adding_puts_the_volume_into_the_study_with_the_chosen_settings(full, sc
     assert record.window == (1000, 40000)
     assert record.voxel_size == pytest.approx((1.0, 1.2, 1.4))
     qtbot.waitUntil(lambda: full.table.selected() == ("scan",))
-    assert "Next: pre-train" in full.bar.text
+    qtbot.waitUntil(lambda: "Next: pre-train" in full.bar.text)
 
 
 def test_dragging_the_window_in_the_histogram_sets_values(full, scan, qtbot):
@@ -163,7 +162,9 @@ def test_a_layer_can_be_added(full, viewer, qtbot, make_volume):
 
 def test_layers_that_cannot_be_added_are_offered_greyed_with_the_reason(full, viewer, keep):
     viewer.add_image(np.zeros((4, 5)), name="flat")
-    menu = keep(dialogs.layer_menu(full, full.from_layer_button, list(viewer.layers), full.adding.choose_layer))
+    menu = keep(
+        dialogs.layer_menu(full, full.from_layer_button, list(viewer.layers), full.adding.choose_layer)
+    )
     (entry,) = menu.actions()
     assert not entry.isEnabled()
     assert "2-dimensional" in entry.text()
@@ -203,13 +204,6 @@ def test_a_file_with_several_volumes_is_added_after_saying_which(full, tmp_path,
     assert full.import_panel.settings().dataset == "filtered"
 
 
-def test_how_a_file_was_read_is_not_asked_of_the_next_one(full, scan, qtbot):
-    full.choose([scan], ReadOptions(raw_offset=7))
-    qtbot.waitUntil(lambda: full.import_panel.reading().raw_offset == 7)
-    choose(full, qtbot, scan)
-    assert full.import_panel.reading() == ReadOptions()
-
-
 def test_a_raw_file_is_added_after_saying_its_shape_and_type(full, tmp_path, make_volume, keep, qtbot):
     path = tmp_path / "scan.raw"
     make_volume((12, 16, 20), "uint16").tofile(path)
@@ -221,23 +215,6 @@ def test_a_raw_file_is_added_after_saying_its_shape_and_type(full, tmp_path, mak
     dialog.form.edits["raw_dtype"].set_value("uint16")
     dialog.again_button.click()
     qtbot.waitUntil(lambda: [c.shape for c in full.import_panel.candidates] == [(12, 16, 20)])
-
-
-def test_discard_forgets_the_files(full, scan, qtbot):
-    choose(full, qtbot, scan)
-    full.discard()
-    assert full.import_panel.isHidden()
-    assert full.show_button.text() == "Show"
-
-
-def test_files_chosen_before_a_study_is_open_wait_for_one(widget, scan, tmp_path, monkeypatch, qtbot):
-    choose(widget, qtbot, scan)
-    assert not widget.show_button.isEnabled()
-    assert widget.show_button.toolTip() == "Open or make a study first"
-    monkeypatch.setattr(dialogs, "choose_new_study", lambda *_: tmp_path / "made")
-    widget.bar._link.click()
-    qtbot.waitUntil(lambda: widget.show_button.isEnabled())
-    assert widget.show_button.text() == "Add 1 volume"
 
 
 def test_a_setting_that_does_not_fit_is_said_on_the_button(full, scan, qtbot):
@@ -350,12 +327,50 @@ def test_a_voxel_size_can_be_corrected_and_the_open_layer_follows(full, viewer, 
     assert full.session.study.volumes["fish_a"].voxel_size == pytest.approx((0.8, 0.25, 0.3))
 
 
-def test_a_voxel_size_that_makes_no_sense_is_refused_in_the_bar(full, qtbot):
+@pytest.mark.parametrize("typed", ["-3", "0", "wide", "", "1e400"])
+def test_a_voxel_size_that_makes_no_sense_is_refused_in_the_bar_and_goes_back(full, typed, qtbot):
     box = full.details.voxel_size.boxes[1]
-    box.setText("")
+    box.clear()
+    qtbot.keyClicks(box, typed)
+    assert box.text() == typed
+    assert bool(box.property("wrong")) is bool(typed)
     box.editingFinished.emit()
     assert full.bar.level == "error"
+    assert box.text() == "0.25"
+    assert not box.property("wrong")
     assert full.session.study.volumes["fish_a"].voxel_size[1] == 0.25
+
+
+def test_what_the_file_said_comes_back_with_one_click(full, qtbot):
+    offer = full.details.size_row.as_in_file
+    assert offer.isHidden()
+    box = full.details.voxel_size.boxes[0]
+    box.setText("0.8")
+    box.editingFinished.emit()
+    qtbot.waitUntil(lambda: not offer.isHidden())
+    assert offer.text() == "As in the file: 0.4 × 0.25 × 0.3 mm"
+    offer.click()
+    qtbot.waitUntil(lambda: full.session.volumes["fish_a"].voxel_size == (0.4, 0.25, 0.3))
+    qtbot.waitUntil(lambda: offer.isHidden())
+
+
+def test_three_sizes_can_be_typed_one_after_the_other(own_viewer, study, qtbot):
+    study.update_volume("fish_a", voxel_size=(1.0, 1.0, 1.0), unit="")
+    widget = StudyWidget(own_viewer)
+    own_viewer.window.add_dock_widget(widget)
+    with qtbot.waitActive(own_viewer.window._qt_window):
+        own_viewer.window._qt_window.show()
+        own_viewer.window._qt_window.activateWindow()
+    widget.open_path(study.path)
+    qtbot.waitUntil(lambda: widget.table.selected() == ("fish_a",))
+    widget.details.voxel_size.boxes[0].setFocus()
+    qtbot.waitUntil(widget.details.voxel_size.boxes[0].hasFocus)
+    for text in ("0.5", "0.4", "0.3"):
+        assert not widget.bar.text
+        qtbot.keyClicks(own_viewer.window._qt_window.focusWidget(), text)
+        qtbot.keyClick(own_viewer.window._qt_window.focusWidget(), Qt.Key.Key_Tab)
+    qtbot.waitUntil(lambda: widget.session.volumes["fish_a"].voxel_size == (0.5, 0.4, 0.3))
+    assert widget.session.volumes["fish_a"].unit == "mm"
 
 
 def test_a_volume_is_renamed_in_place_and_its_layer_follows(full, viewer, qtbot):
@@ -478,17 +493,22 @@ def test_the_context_menu_offers_what_fits_the_selection(full, keep):
     assert not two["Export volume…"]
 
 
-def test_a_narrow_table_leaves_out_the_voxel_size_rather_than_the_names(keep, study, qtbot):
+def test_a_narrow_table_shortens_columns_and_at_last_scrolls_but_hides_none(keep, study, qtbot):
     table = keep(VolumeTable())
     table.set_rows(study.volumes, {})
     table.show()
-    others = sum(table.sizeHintForColumn(column) for column in range(1, 5))
-    for width, shown in ((others + 200, True), (others + 20, False), (others + 200, True)):
+    natural = [max(table.sizeHintForColumn(c), table.horizontalHeader().sectionSizeHint(c)) for c in range(5)]
+    for width in (sum(natural) + 200, sum(natural) - 20, 200):
         table.resize(width, 200)
         qtbot.waitUntil(lambda width=width: table.width() == width)
-        assert table.isColumnHidden(2) is not shown
-        assert table.columnWidth(0) >= min(table.sizeHintForColumn(0), 90)
-        qtbot.waitUntil(lambda: not table.horizontalScrollBar().isVisible())
+        shown = [table.columnWidth(column) for column in range(5)]
+        assert not any(table.isColumnHidden(column) for column in range(5))
+        assert shown[3:] == natural[3:]
+        assert shown[0] >= min(natural[0], 90)
+        assert shown[2] >= 48
+        scrolls = sum(shown) > table.viewport().width()
+        qtbot.waitUntil(lambda scrolls=scrolls: table.horizontalScrollBar().isVisible() is scrolls)
+        assert scrolls is (width == 200)
 
 
 def test_every_control_can_be_reached_by_keyboard_and_has_a_name(full):

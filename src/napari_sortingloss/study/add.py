@@ -66,7 +66,9 @@ class _Tally:
     failed: list[dict[str, str]] = field(default_factory=list)
     errors: list[UserError] = field(default_factory=list)
     fills: dict[str, dict[str, Fill]] = field(default_factory=dict)  # window -> volume -> how it fills it
-    elsewhere: dict[str, AxisProposal] = field(default_factory=dict)  # ordered along another axis, as it looks
+    elsewhere: dict[str, AxisProposal] = field(
+        default_factory=dict
+    )  # ordered along another axis, as it looks
     began: float = field(default_factory=time.monotonic)
     last: float = field(default_factory=time.monotonic)
 

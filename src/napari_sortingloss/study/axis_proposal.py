@@ -94,7 +94,9 @@ def _body(voxels: NDArray[np.generic], spacing: Sequence[float]) -> tuple[NDArra
     sides = [n * s for n, s in zip(voxels.shape, spacing, strict=True)]
     step = max(sides) / _POINTS
     counts = [max(4, round(side / step)) for side in sides]
-    places = [((np.arange(k) + 0.5) / k * n).astype(np.intp) for k, n in zip(counts, voxels.shape, strict=True)]
+    places = [
+        ((np.arange(k) + 0.5) / k * n).astype(np.intp) for k, n in zip(counts, voxels.shape, strict=True)
+    ]
     grid = voxels[np.ix_(*places)].astype(np.float32)
     finite = np.isfinite(grid)
     nothing = np.zeros(grid.shape, bool), step

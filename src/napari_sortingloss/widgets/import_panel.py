@@ -461,7 +461,13 @@ class ImportPanel(QWidget):
     def _say_for_whom(self, count: int) -> None:
         candidate, own, several = self.current, self.batch.own, count > 1
         mine = candidate is not None and candidate.label in own
-        text = "for this file only" if mine else f"for all {count - len(own)} others" if own else f"for all {count}"
+        text = (
+            "for this file only"
+            if mine
+            else f"for all {count - len(own)} others"
+            if own
+            else f"for all {count}"
+        )
         self.window_for.setToolTip(f"The others have {self._common}" if mine else "")
         try:
             parse_window(self.window.value())
