@@ -79,17 +79,17 @@ def long_along(axis: int) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------------ the window
 def test_it_is_said_for_how_many_files_the_window_holds(full, mixed, qtbot):
     panel = choose(full, qtbot, mixed[0])
-    assert panel.window_for.isHidden()
-    assert panel.own.isHidden()
+    assert panel.window.whom.isHidden()
+    assert panel.window.own.isHidden()
     choose(full, qtbot, *mixed[1:])
-    assert panel.window_for.text() == "for all 3"
-    assert not panel.window_for.isHidden()
+    assert panel.window.whom.text() == "for all 3"
+    assert not panel.window.whom.isHidden()
 
 
 def test_files_that_a_window_does_not_suit_are_named_and_one_click_away(full, mixed, qtbot):
     panel = choose(full, qtbot, *mixed)
     assert "window" not in panel.checks.text()
-    panel.window.set_value("-900:500")
+    panel.window.edit.set_value("-900:500")
     assert "⚠ 2 of 3 files fill less than a third of the window" in panel.checks.text()
     assert [panel.which.itemText(i) for i in range(3)] == ["chest", "iguana ⚠", "tooth ⚠"]
     panel.checks.linkActivated.emit("2")
@@ -99,15 +99,15 @@ def test_files_that_a_window_does_not_suit_are_named_and_one_click_away(full, mi
 
 def test_a_file_may_have_a_window_of_its_own(full, mixed, qtbot):
     panel = choose(full, qtbot, *mixed)
-    panel.window.set_value("-900:500")
+    panel.window.edit.set_value("-900:500")
     panel.which.setCurrentIndex(1)
-    panel.own.click()
-    panel.window.set_value("0:255")
-    assert panel.window_for.text() == "for this file only"
+    panel.window.own.click()
+    panel.window.edit.set_value("0:255")
+    assert panel.window.whom.text() == "for this file only"
     assert [panel.which.itemText(i) for i in range(3)] == ["chest", "iguana · own window", "tooth ⚠"]
     panel.which.setCurrentIndex(0)
-    assert panel.window.value() == "-900:500"
-    assert panel.window_for.text() == "for all 2 others"
+    assert panel.window.edit.value() == "-900:500"
+    assert panel.window.whom.text() == "for the 2 others"
     full.show_selected()
     qtbot.waitUntil(lambda: "tooth" in full.session.volumes)
     windows = {name: record.window for name, record in full.session.volumes.items()}
@@ -117,16 +117,16 @@ def test_a_file_may_have_a_window_of_its_own(full, mixed, qtbot):
 
 def test_a_file_goes_back_to_the_common_window(full, mixed, qtbot):
     panel = choose(full, qtbot, *mixed)
-    panel.own.click()
-    panel.window.set_value("0:255")
-    panel.own.click()
-    assert panel.window.value() == AddSettings().window
+    panel.window.own.click()
+    panel.window.edit.set_value("0:255")
+    panel.window.own.click()
+    assert panel.window.edit.value() == AddSettings().window
     assert panel.windows() == {}
 
 
 def test_files_that_a_window_does_not_suit_get_percentiles_by_one_click(full, mixed, qtbot):
     panel = choose(full, qtbot, *mixed)
-    panel.window.set_value("-900:500")
+    panel.window.edit.set_value("-900:500")
     panel.checks.linkActivated.emit("percentiles")
     assert panel.windows() == {str(path): AddSettings().window for path in mixed[1:]}
     assert "window" not in panel.checks.text()
@@ -134,9 +134,9 @@ def test_files_that_a_window_does_not_suit_get_percentiles_by_one_click(full, mi
 
 def test_a_window_upside_down_is_said_beside_it_and_not_added(full, mixed, qtbot):
     panel = choose(full, qtbot, mixed[0])
-    panel.window.set_value("500:-900")
-    assert panel.window_for.text() == "⚠ its lower end is not below its upper end"
-    assert not panel.window_for.isHidden()
+    panel.window.edit.set_value("500:-900")
+    assert panel.window.whom.text() == "⚠ its lower end is not below its upper end"
+    assert not panel.window.whom.isHidden()
     assert not full.show_button.isEnabled()
 
 
@@ -159,8 +159,8 @@ def test_each_file_is_read_once_whatever_is_changed(full, mixed, looks, qtbot):
     panel = choose(full, qtbot, *mixed)
     for index in (1, 2, 0):
         panel.which.setCurrentIndex(index)
-    panel.window.set_value("0:255")
-    panel._take_axis("x")
+    panel.window.edit.set_value("0:255")
+    panel.axis._take("x")
     panel.downsample.setValue(2)
     panel.voxel_size.set_value((0.4, 0.25, 0.3), "mm")
     qtbot.wait(50)
@@ -173,6 +173,7 @@ def test_only_files_for_which_it_matters_are_read_again_in_another_way(full, mix
     panel = choose(full, qtbot, mixed[0])
     full.choose([raw], ReadOptions(raw_shape=SHAPE, raw_dtype="uint16"))
     qtbot.waitUntil(lambda: len(panel.batch.looks) == 2)
+    assert looks == ["chest", "scan"]
     looks.clear()
     panel.more.edits["raw_dtype"].set_value("int16")
     qtbot.waitUntil(
@@ -198,7 +199,7 @@ def test_a_file_that_turns_out_unreadable_says_why_and_the_others_are_looked_at(
     full.choose(mixed)
     qtbot.waitUntil(lambda: len(panel.batch.looks) == 2)
     assert "it is cut off" in panel.about.text()
-    assert panel.strip.pictures[2].text == "no preview"
+    assert panel.axis.strip.pictures[2].text == "no preview"
 
 
 def test_what_was_being_read_for_a_discarded_batch_is_dropped(full, mixed, qtbot):
@@ -213,7 +214,7 @@ def test_old_pictures_are_let_go_but_what_was_measured_stays(full, mixed, monkey
     monkeypatch.setattr("napari_sortingloss.widgets.batch.KEPT_BYTES", 1)
     panel = choose(full, qtbot, *mixed)
     assert sum(one.preview.voxels.size > 0 for one in panel.batch.looks.values()) == 1
-    panel.window.set_value("-900:500")
+    panel.window.edit.set_value("-900:500")
     assert "2 of 3 files" in panel.checks.text()
     panel.which.setCurrentIndex(1)
     qtbot.waitUntil(lambda: panel.look is not None)
@@ -226,17 +227,17 @@ def test_five_slices_follow_axis_and_direction_at_once(full, save, qtbot):
     panel = choose(full, qtbot, save("ramp", data))
 
     def captions_and_greys() -> tuple[list[str], list[int]]:
-        greys = [picture._image.pixelColor(1, 1).red() for picture in panel.strip.pictures]
-        return [caption.text() for caption in panel.strip.captions], greys
+        greys = [picture._image.pixelColor(1, 1).red() for picture in panel.axis.strip.pictures]
+        return [caption.text() for caption in panel.axis.strip.captions], greys
 
     assert len(set(captions_and_greys()[1])) == 1
-    panel.axis.set_value("x", "+")
-    panel.axis.changed.emit()
+    panel.axis.edit.set_value("x", "+")
+    panel.axis.edit.changed.emit()
     captions, greys = captions_and_greys()
     assert captions == ["1", "5", "9", "13", "17"]
     assert greys == sorted(greys)
-    panel.axis.set_value("x", "-")
-    panel.axis.changed.emit()
+    panel.axis.edit.set_value("x", "-")
+    panel.axis.edit.changed.emit()
     assert captions_and_greys()[0] == captions
     assert captions_and_greys()[1] == sorted(captions_and_greys()[1], reverse=True)
 
@@ -244,20 +245,20 @@ def test_five_slices_follow_axis_and_direction_at_once(full, save, qtbot):
 def test_the_axis_that_stands_out_is_proposed_with_its_reason(full, save, qtbot):
     panel = choose(full, qtbot, save("cigar", long_along(1)))
     assert panel.settings().axis == "y"
-    assert "Proposed: the specimen is" in panel.proposal.text()
-    assert "along y" in panel.proposal.text()
+    assert "Proposed: the specimen is" in panel.axis.proposal.text()
+    assert "along y" in panel.axis.proposal.text()
 
 
 def test_an_axis_that_a_person_chose_is_kept_and_the_proposal_said(full, save, qtbot):
     panel = choose(full, qtbot, save("first", long_along(1)))
-    panel.axis.set_value("x", "+")
-    panel.axis.changed.emit()
+    panel.axis.edit.set_value("x", "+")
+    panel.axis.edit.changed.emit()
     choose(full, qtbot, save("second", long_along(1)))
     assert panel.settings().axis == "x"
-    assert "⚠ y stands out" in panel.proposal.text()
-    panel.proposal.linkActivated.emit("y")
+    assert "⚠ y stands out" in panel.axis.proposal.text()
+    panel.axis.proposal.linkActivated.emit("y")
     assert panel.settings().axis == "y"
-    assert "Proposed" in panel.proposal.text()
+    assert "Proposed" in panel.axis.proposal.text()
 
 
 def test_where_nothing_stands_out_the_axis_is_z(full, save, qtbot):
@@ -265,7 +266,7 @@ def test_where_nothing_stands_out_the_axis_is_z(full, save, qtbot):
         full, qtbot, save("noise", np.random.default_rng(0).integers(0, 255, (16, 16, 16), np.uint8))
     )
     assert panel.settings().axis == "z"
-    assert panel.proposal.text().startswith("No axis stands out")
+    assert panel.axis.proposal.text().startswith("No axis stands out")
 
 
 def test_the_one_file_that_runs_otherwise_is_named(full, save, qtbot):
@@ -285,8 +286,8 @@ def test_files_unlike_the_study_are_said_before_they_are_added(full, mixed, qtbo
     panel.voxel_size.changed.emit()
     assert "The voxels are of different sizes" in panel.checks.text()
     panel.voxel_size.set_value((0.4, 0.25, 0.3), "mm")
-    panel.axis.set_value("x", "+")
-    panel.axis.changed.emit()
+    panel.axis.edit.set_value("x", "+")
+    panel.axis.edit.changed.emit()
     assert "ordered along different axes: x (1, e.g. iguana), z (2, e.g. fish_a)" in panel.checks.text()
 
 
@@ -369,15 +370,15 @@ def test_a_layer_joins_the_files(full, mixed, viewer, make_volume, qtbot):
 
 
 def change_everything(panel: ImportPanel) -> None:
-    panel.axis.set_value("x", "-")
-    panel.axis.changed.emit()
-    panel.window.set_value("0:255")
+    panel.axis.edit.set_value("x", "-")
+    panel.axis.edit.changed.emit()
+    panel.window.edit.set_value("0:255")
     panel.downsample.setValue(2)
     panel.voxel_size.set_value((0.4, 0.25, 0.3), "um")
     panel.more.edits["raw_offset"].set_value(7)
     panel.more.edits["dataset"].set_value("raw")
     panel.more.edits["name"].set_value("mine")
-    panel.own.click()
+    panel.window.own.click()
 
 
 def settings_and_windows(panel: ImportPanel) -> tuple[Any, ...]:
@@ -393,7 +394,7 @@ def test_discard_and_add_forget_all_that_was_chosen(full, save, how, qtbot):
     assert panel.isHidden()
     choose(full, qtbot, save("two", noise))
     assert settings_and_windows(panel) == (AddSettings(), {})
-    assert panel.window.value() == AddSettings().window
+    assert panel.window.edit.value() == AddSettings().window
     assert full.show_button.text() == "Add 1 volume"
     qtbot.waitUntil(lambda: how == "discard" or "mine" in full.session.volumes)
 
@@ -427,6 +428,15 @@ def test_volumes_that_could_not_be_added_are_all_named(full):
     assert full.bar.text.startswith("1 volume added. 3 could not be: a.tif, b.tif, c.tif.")
     full.bar._details_button.click()
     assert full.bar._details.toPlainText().splitlines() == ["a is cut off", "b is cut off", "c is cut off"]
+
+
+def test_where_all_fail_while_they_are_added_all_are_named(full, save, qtbot):
+    flat = np.full(SHAPE, 7, np.uint8)
+    choose(full, qtbot, save("one", flat), save("two", flat))
+    full.show_selected()
+    qtbot.waitUntil(lambda: full.bar.text == "Nothing was added. Cannot add 'one.npy'; Cannot add 'two.npy'.")
+    full.bar._details_button.click()
+    assert full.bar._details.toPlainText().count("every voxel has the value 7") == 2
 
 
 def test_slices_that_are_chosen_one_by_one_are_one_volume(full, tmp_path, make_volume, qtbot):

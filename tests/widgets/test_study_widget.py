@@ -23,7 +23,7 @@ from napari_sortingloss.widgets import dialogs
 from napari_sortingloss.widgets.reading import ReadingDialog
 from napari_sortingloss.widgets.session import Session
 from napari_sortingloss.widgets.study import StudyWidget
-from napari_sortingloss.widgets.volume_table import VolumeTable
+from napari_sortingloss.widgets.volume_table import THIN, VolumeTable
 
 
 @pytest.fixture
@@ -80,7 +80,13 @@ def test_open_shows_the_volumes_of_the_study(widget, study, monkeypatch, qtbot):
     qtbot.waitUntil(lambda: widget.table.model_.rowCount() == 2)
     model = widget.table.model_
     texts = [model.data(model.index(0, column)) for column in range(5)]
-    assert texts == ["fish_a", "24 × 18 × 30", "0.4 × 0.25 × 0.3 mm", "z ↑", "●○○○○"]
+    assert [text.replace(THIN, " ") for text in texts] == [
+        "fish_a",
+        "24 × 18 × 30",
+        "0.25–0.4 mm",
+        "z ↑",
+        "●○○○○",
+    ]
     assert str(study.path) in widget.header.place.toolTip()
     assert "free" in widget.header.place.text()
 
@@ -115,14 +121,14 @@ def test_chosen_files_are_previewed_before_they_are_added(full, scan, qtbot):
     assert not panel.isHidden()
     assert full.show_button.text() == "Add 1 volume"
     assert "12 × 16 × 20" in panel.about.text()
-    assert not any(picture.empty for picture in panel.strip.pictures)
+    assert not any(picture.empty for picture in panel.axis.strip.pictures)
 
 
 def test_adding_puts_the_volume_into_the_study_with_the_chosen_settings(full, scan, qtbot):
     choose(full, qtbot, scan)
     panel = full.import_panel
-    panel.axis.set_value("x", "-")
-    panel.window.set_value("1000:40000")
+    panel.axis.edit.set_value("x", "-")
+    panel.window.edit.set_value("1000:40000")
     panel.downsample.setValue(2)
     panel.voxel_size.set_value((0.5, 0.6, 0.7), "um")
     full.show_selected()
@@ -137,15 +143,15 @@ def test_adding_puts_the_volume_into_the_study_with_the_chosen_settings(full, sc
 
 def test_dragging_the_window_in_the_histogram_sets_values(full, scan, qtbot):
     choose(full, qtbot, scan)
-    full.import_panel.histogram._region.setRegion((2000.0, 30000.0))
-    assert full.import_panel.window.value() == "2000:30000"
+    full.import_panel.window.histogram._region.setRegion((2000.0, 30000.0))
+    assert full.import_panel.window.edit.value() == "2000:30000"
     assert full.import_panel.settings().window == "2000:30000"
 
 
 def test_switching_to_values_begins_with_what_the_percentiles_came_to(full, scan, qtbot):
     choose(full, qtbot, scan)
-    full.import_panel.window.mode.setCurrentIndex(1)
-    ends = [float(part) for part in full.import_panel.window.value().split(":")]
+    full.import_panel.window.edit.mode.setCurrentIndex(1)
+    ends = [float(part) for part in full.import_panel.window.edit.value().split(":")]
     assert ends == pytest.approx(np.percentile(np.load(scan), (1, 99.95)))
 
 

@@ -31,6 +31,11 @@ def test_voxel_sizes_name_each_axis_only_where_they_differ():
     assert words.voxel_size((25, 25, 25), "um") == "25 µm"
 
 
+def test_where_there_is_little_room_a_voxel_size_is_a_range():
+    assert words.voxel_sizes((0.4, 0.25, 0.3), "mm") == "0.25–0.4 mm"
+    assert words.voxel_sizes((25, 25, 25), "um") == "25 µm"
+
+
 def test_intensities_have_no_exponent():
     assert [words.number(v) for v in (31220.4, -0.2489, 0)] == ["31,220", "-0.249", "0"]
 

@@ -164,10 +164,7 @@ class Adding:
         """Add the batch to the open study, or make one for it first."""
         stage = self._stage
         panel = stage.import_panel
-        error = panel.error()
-        if error is not None:
-            stage.bar.show_error(error)
-        elif stage.session.study is not None:
+        if stage.session.study is not None or panel.error() is not None:
             self._submit()
         elif panel.new_study.place is not None and not self.making:
             self.making = True
@@ -190,7 +187,10 @@ class Adding:
 
     def _submit(self) -> None:
         stage = self._stage
-        panel, study = stage.import_panel, stage.session.study
+        panel, study, error = stage.import_panel, stage.session.study, stage.import_panel.error()
+        if error is not None:
+            stage.bar.show_error(error)
+            return
         assert study is not None
         chosen, settings, windows = list(panel.candidates), panel.settings(), panel.windows()
         job = stage.session.jobs.submit(
@@ -219,6 +219,11 @@ class Adding:
             if mine is not None:
                 mine._before = None
 
+        def fail(_: object) -> None:
+            mine = weak()
+            if mine is not None:
+                mine._all_failed([one.message for one in notices if one.level == "warning"])
+
         def finish(result: dict[str, Any]) -> None:
             mine = weak()
             if mine is not None:
@@ -229,6 +234,13 @@ class Adding:
         stage.follow(job.signals.cancelled, end)
         stage.follow(job.signals.failed, end)
         stage.watch(job, finish)
+        stage.follow(job.signals.failed, fail)
+
+    def _all_failed(self, errors: Sequence[str]) -> None:
+        """Name all that could not be added where the error of the job names only the first."""
+        if len(errors) > 1:
+            named = "; ".join(error.partition(":")[0] for error in errors)
+            self._stage.bar.show_message("error", f"Nothing was added. {named}.", details="\n".join(errors))
 
     def after(self, result: Mapping[str, Any], notices: Sequence[Notice] = ()) -> None:
         """Say what was added, what was not, what is worth a look, and what to do next."""

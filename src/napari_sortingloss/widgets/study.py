@@ -8,7 +8,15 @@ from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent, QResizeEvent
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QWIDGETSIZE_MAX,
+    QCheckBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_sortingloss.formats.options import ReadOptions
 from napari_sortingloss.widgets import dialogs, layers, recent, words
@@ -21,7 +29,7 @@ from napari_sortingloss.widgets.jobs import Job
 from napari_sortingloss.widgets.shortcuts import keys_of
 from napari_sortingloss.widgets.stage import Stage, allow
 from napari_sortingloss.widgets.theme import Colors
-from napari_sortingloss.widgets.volume_table import VolumeTable
+from napari_sortingloss.widgets.volume_table import LOW, VolumeTable
 
 NO_STUDY = (
     "Drop CT volumes here, or add files or a folder: a study is made for them, a folder that holds your volumes and "
@@ -258,9 +266,10 @@ class StudyWidget(Stage):
         self.hint.setVisible(empty and not adding)
         self.sample_button.setVisible(study is None and not adding)
         self.table.setVisible(study is not None and not empty)
+        self.table.setMaximumHeight(LOW if adding else QWIDGETSIZE_MAX)
         self.import_panel.setVisible(adding)
         self.details.setVisible(not adding and bool(self.details.records))
-        self._filler.setVisible(self.table.isHidden())
+        self._filler.setVisible(self.table.isHidden() or adding)
         self.along.setVisible(not adding and not empty)
         self.discard_button.setVisible(adding)
         self._update_buttons()

@@ -161,6 +161,7 @@ def style_sheet(c: Colors) -> str:
     QTableView {{ background-color: {c.background}; alternate-background-color: {c.raised};
         gridline-color: {c.raised}; border: 1px solid {c.field}; }}
     QTableView::item {{ padding: 2px 4px; }}
+    QTableView[tight="true"]::item {{ padding: 2px 1px; }}
     QTableView::item:selected {{ background-color: {_mix(c.accent, c.background, 0.35 if c.dark else 0.12)}; color: {c.text if c.dark else "#ffffff"}; }}
     QProgressBar {{ border: none; border-radius: 2px; background-color: {c.field}; color: {c.text};
         min-height: 6px; max-height: 6px; }}

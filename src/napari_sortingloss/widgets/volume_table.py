@@ -31,6 +31,9 @@ HEADERS = ("volume", "voxels", "voxel size", "axis", "state")
 NAME, VOXELS, SIZE, AXIS, STATE = range(5)
 LEAST = {NAME: 90, SIZE: 48, VOXELS: 64}
 """The columns that are shortened where there is little room, one after the other, and to how many pixels."""
+THIN = "\N{THIN SPACE}"
+LOW = 110
+"""Its height, in pixels, where others need the room."""
 Role = Qt.ItemDataRole
 
 
@@ -106,9 +109,9 @@ def _text(record: VolumeRecord, state: VolumeState, column: int) -> str:
     if state.flipped:  # the ⚠ and the Flip button lie over the other columns
         return ""
     if column == VOXELS:
-        return words.voxels(record.shape)
+        return words.voxels(record.shape).replace(" ", THIN)
     if column == SIZE:
-        return words.voxel_size(record.voxel_size, record.unit) if record.unit else "unknown"
+        return words.voxel_sizes(record.voxel_size, record.unit) if record.unit else "unknown"
     if column == AXIS:
         return f"{record.axis} {ARROWS[record.direction]}"
     return "".join(dots(state))
@@ -168,6 +171,7 @@ class VolumeTable(QTableView):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setAlternatingRowColors(True)
         self.setShowGrid(False)
+        self.setProperty("tight", True)
         self.setTabKeyNavigation(False)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setAccessibleName("Volumes of the study")
@@ -178,7 +182,7 @@ class VolumeTable(QTableView):
         header.setMinimumSectionSize(30)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setMinimumHeight(110)
+        self.setMinimumHeight(LOW)
         self.doubleClicked.connect(lambda *_: self.show_requested.emit(self.selected()))
         for key, action in (
             ("study.show", lambda: self.show_requested.emit(self.selected())),

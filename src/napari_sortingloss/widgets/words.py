@@ -46,6 +46,13 @@ def voxel_size(values: Sequence[float], unit: str) -> str:
     return f"{texts[0] if len(set(texts)) == 1 else ' × '.join(texts)} {unit}"
 
 
+def voxel_sizes(values: Sequence[float], unit: str) -> str:
+    """Return a voxel size (z, y, x) where there is little room: its range, e.g. ``"0.6–1.2 mm"``."""
+    least, most = min(values), max(values)
+    short = voxel_size((least, least, least), unit)
+    return short if least == most else f"{least:.3g}–{voxel_size((most, most, most), unit)}"
+
+
 def count(number: int, noun: str) -> str:
     """Return ``"1 volume"`` or ``"3 volumes"``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
