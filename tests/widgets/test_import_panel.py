@@ -65,7 +65,9 @@ def choose(widget: StudyWidget, qtbot: Any, *paths: Path) -> ImportPanel:
     panel = widget.import_panel
     count = len(panel.candidates) + len(paths)
     widget.choose(list(paths))
-    qtbot.waitUntil(lambda: len(panel.candidates) == count == len(panel.batch.looks))
+    qtbot.waitUntil(
+        lambda: len(panel.candidates) == count == len(panel.batch.looks) and not panel._soon.isActive()
+    )
     return panel
 
 

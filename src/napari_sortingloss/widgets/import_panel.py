@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from napari_sortingloss.study.grey_values import Fill
     from napari_sortingloss.widgets.batch import Batch
 
+SOON_MS = 200
+"""How long what is found in other files than the one in the preview may wait, so that many of them cost little."""
 OWN = ("paths", "axis", "direction", "window", "downsample", "voxel_size", "unit")
 
 
@@ -72,6 +75,10 @@ class ImportPanel(QWidget):
         self._volumes: tuple[VolumeRecord, ...] = ()
         self._common = DEFAULT
         self._quiet = False
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(SOON_MS)
+        self._soon.timeout.connect(self._settle)
         self._make_parts()
         self._lay_out()
         self._connect()
@@ -275,13 +282,19 @@ class ImportPanel(QWidget):
 
     # ------------------------------------------------------------------------------------- following what is found
     def _on_look(self, candidate: Candidate) -> None:
-        self.axis.propose(self.batch.proposal())
         current = self.current
         if current is not None and current.label == candidate.label:
+            self.axis.propose(self.batch.proposal())
             self._show_current()
         else:
-            self._update()
             self.survey.go_on(current)
+            if not self._soon.isActive():
+                self._soon.start()
+
+    def _settle(self) -> None:
+        """Take in what has been found in other files."""
+        self.axis.propose(self.batch.proposal())
+        self._update()
 
     # --------------------------------------------------------------------------------------- what a person changes
     def _draw_and_update(self) -> None:
