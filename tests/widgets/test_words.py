@@ -33,7 +33,7 @@ def test_voxel_sizes_name_each_axis_only_where_they_differ():
 
 def test_where_there_is_little_room_a_voxel_size_is_a_range():
     assert words.voxel_sizes((0.4, 0.25, 0.3), "mm") == "0.25–0.4 mm"
-    assert words.voxel_sizes((25, 25, 25), "um") == "25 µm"
+    assert words.voxel_sizes((25, 25.00001, 25), "um") == "25 µm"
 
 
 def test_intensities_have_no_exponent():

@@ -48,9 +48,8 @@ def voxel_size(values: Sequence[float], unit: str) -> str:
 
 def voxel_sizes(values: Sequence[float], unit: str) -> str:
     """Return a voxel size (z, y, x) where there is little room: its range, e.g. ``"0.6–1.2 mm"``."""
-    least, most = min(values), max(values)
-    short = voxel_size((least, least, least), unit)
-    return short if least == most else f"{least:.3g}–{voxel_size((most, most, most), unit)}"
+    least, most = (voxel_size((end, end, end), unit) for end in (min(values), max(values)))
+    return least if least == most else f"{least.split()[0]}–{most}"
 
 
 def count(number: int, noun: str) -> str:
