@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sortingloss.errors import NeedsOption, UserError
 from napari_sortingloss.events import Event
-from napari_sortingloss.widgets import dialogs, layers, words
+from napari_sortingloss.widgets import dialogs, layers
 from napari_sortingloss.widgets.annotating import annotating_of
-from napari_sortingloss.widgets.previews import Candidate
-from napari_sortingloss.widgets.reading import ReadingDialog
 from napari_sortingloss.widgets.sample import sample_job
 from napari_sortingloss.widgets.training_actions import order_job, turn_round
 
 if TYPE_CHECKING:
-    from napari_sortingloss.formats.options import ReadOptions
     from napari_sortingloss.study import Study
-    from napari_sortingloss.study.add_settings import AddSettings
     from napari_sortingloss.widgets.study import StudyWidget
 
 ORDERED = 0.5
@@ -44,44 +38,6 @@ class StudyActions:
         stage = self._weak()
         assert stage is not None
         return stage
-
-    def add(self, candidates: Sequence[Candidate], settings: AddSettings) -> None:
-        """Queue the import of candidates."""
-        stage, study = self._stage, self._stage.session.study
-        assert study is not None
-        chosen = list(candidates)
-        job = stage.session.jobs.submit(
-            f"Adding {words.count(len(chosen), 'volume')}", lambda: _add(study, chosen, settings), "add"
-        )
-        stage.watch(job, stage.after_adding)
-
-    def refuse(self, paths: Sequence[Path], error: UserError) -> None:
-        """Say why files cannot be added, and offer to say how to read them where that is what lacks."""
-        bar, weak = self._stage.bar, weakref.ref(self)
-
-        def say_how() -> None:
-            mine = weak()
-            if mine is not None:
-                mine.say_how_to_read(paths, error)
-
-        if isinstance(error, NeedsOption):
-            bar.show_error(error, "Say how to read it…", say_how)
-        else:
-            bar.show_error(error)
-
-    def say_how_to_read(self, paths: Sequence[Path], error: UserError) -> ReadingDialog:
-        """Ask for what files do not say themselves, then look into them again."""
-        stage, weak = self._stage, self._weak
-        dialog = ReadingDialog(paths, error, stage.import_panel.reading(), stage)
-
-        def again(options: ReadOptions) -> None:
-            there = weak()
-            if there is not None:
-                there.choose(paths, options)
-
-        dialog.chosen.connect(again)
-        dialog.show()
-        return dialog
 
     def export(self, names: Sequence[str]) -> None:
         """Ask for a file and queue the export of a volume to it."""
@@ -211,12 +167,3 @@ class StudyActions:
             stage.reload_details()
 
         stage.background.run(lambda: change(study), done, failed)
-
-
-def _add(study: Study, candidates: Sequence[Candidate], settings: AddSettings) -> Iterator[Event]:
-    """Open the layers among the candidates and import all."""
-    from napari_sortingloss.study.add import add
-
-    with ExitStack() as opened:
-        sources = [opened.enter_context(c.open(settings)) for c in candidates if c.layer is not None]
-        yield from add(study, settings, sources)

@@ -23,10 +23,12 @@ from qtpy.QtWidgets import (
 
 from napari_sortingloss.errors import BadSetting, NeedsOption
 from napari_sortingloss.events import Event
+from napari_sortingloss.formats.naming import reading_fields
 from napari_sortingloss.widgets import words
 from napari_sortingloss.widgets.annotate_desk import IMPORT
 from napari_sortingloss.widgets.forms import Form
 from napari_sortingloss.widgets.jobs import Job
+from napari_sortingloss.widgets.reading import READING
 from napari_sortingloss.widgets.stage import allow
 
 if TYPE_CHECKING:
@@ -89,7 +91,8 @@ class ImportDialog(QDialog):
         self.merge = self._choices(layout, MERGES)
         layout.addWidget(QLabel("Slices with labels become:"))
         self.status = self._choices(layout, STATUSES)
-        self.reading = Form(ImportLabelsSettings, exclude=("merge", "status"))
+        useless = [name for name in READING if name not in reading_fields(path)]
+        self.reading = Form(ImportLabelsSettings, exclude=("merge", "status", *useless))
         self.reading.changed.connect(self._on_change)
         layout.addWidget(self.reading)
         layout.addWidget(self.plan)

@@ -51,6 +51,8 @@ class MessageBar(QFrame):
         self._study = study
         self._error: BaseException | None = None
         self._action: Callable[[], None] | None = None
+        self._other_action: Callable[[], None] | None = None
+        self._more = ""
         self.level: Level = "notice"
         self.setAccessibleName("Message")
 
@@ -72,7 +74,9 @@ class MessageBar(QFrame):
         head.addWidget(close, 0, Qt.AlignmentFlag.AlignTop)
 
         self._link = QPushButton()
-        self._link.clicked.connect(self._follow_link)
+        self._link.clicked.connect(lambda *_: self._follow_link(self._action))
+        self._other_link = QPushButton()
+        self._other_link.clicked.connect(lambda *_: self._follow_link(self._other_action))
         self._details_button = QPushButton("Details")
         self._details_button.setCheckable(True)
         self._details_button.toggled.connect(self._show_details)
@@ -81,7 +85,7 @@ class MessageBar(QFrame):
         self._copy.clicked.connect(self._copy_report)
         buttons = QHBoxLayout()
         buttons.addStretch(1)
-        for button in (self._details_button, self._copy, self._link):
+        for button in (self._details_button, self._copy, self._other_link, self._link):
             buttons.addWidget(button)
 
         self._details = QPlainTextEdit()
@@ -128,7 +132,14 @@ class MessageBar(QFrame):
         self._show("error", text, link, action, error)
 
     def show_message(
-        self, level: Level, text: str, link: str = "", action: Callable[[], None] | None = None
+        self,
+        level: Level,
+        text: str,
+        link: str = "",
+        action: Callable[[], None] | None = None,
+        *,
+        other: tuple[str, Callable[[], None]] | None = None,
+        details: str = "",
     ) -> None:
         """Show a notice, a warning or the next step after a success.
 
@@ -140,12 +151,16 @@ class MessageBar(QFrame):
             The caption of a button in the bar, e.g. ``"Pre-train on them ▸"``.
         action : callable or None
             What that button does; the bar closes first.
+        other : tuple of str and callable, or None
+            A second button, left of that one.
+        details : str
+            What is too long for the bar, behind *Details*.
         """
-        self._show(level, text, link, action)
+        self._show(level, text, link, action, other=other, details=details)
 
     def clear(self) -> None:
         """Hide the bar, e.g. because the person started anew."""
-        self._error = self._action = None
+        self._error = self._action = self._other_action = None
         self._details_button.setChecked(False)
         self.hide()
 
@@ -156,13 +171,18 @@ class MessageBar(QFrame):
         link: str = "",
         action: Callable[[], None] | None = None,
         error: BaseException | None = None,
+        other: tuple[str, Callable[[], None]] | None = None,
+        details: str = "",
     ) -> None:
-        self.level, self._error, self._action = level, error, action
+        self.level, self._error, self._action, self._more = level, error, action, details
+        caption, self._other_action = other if other is not None else ("", None)
         self._sign.setText(_SIGNS[level])
         self._text.setText(text)
         self._link.setText(link)
         self._link.setVisible(bool(link))
-        self._details_button.setVisible(error is not None)
+        self._other_link.setText(caption)
+        self._other_link.setVisible(bool(caption))
+        self._details_button.setVisible(error is not None or bool(details))
         self._details_button.setChecked(False)
         self._copy.setVisible(error is not None)
         self._copy.setText("Copy report")
@@ -175,15 +195,14 @@ class MessageBar(QFrame):
         self.clear()
         self.dismissed.emit()
 
-    def _follow_link(self) -> None:
-        action = self._action
+    def _follow_link(self, action: Callable[[], None] | None) -> None:
         self.clear()
         if action is not None:
             action()
 
     def _show_details(self, on: bool) -> None:
         if on:
-            self._details.setPlainText(report.details(self._error))
+            self._details.setPlainText(self._more or report.details(self._error))
         self._details.setVisible(on)
 
     def _copy_report(self) -> None:

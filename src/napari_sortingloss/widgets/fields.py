@@ -99,12 +99,22 @@ class ShortFloatBox(QDoubleSpinBox):
         return text.removesuffix(self.suffix()).strip().replace(",", ".")
 
 
+class WholeBox(QSpinBox):
+    """A spin box that does not swallow the minus of a number below its range: such a number is refused as a whole."""
+
+    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
+        """Let a minus be typed; the value before comes back when it is left."""
+        if text.removeprefix(self.prefix()).lstrip().startswith("-") and self.minimum() >= 0:
+            return QValidator.State.Intermediate, text, position
+        return super().validate(text, position)
+
+
 class _Number(FieldEdit):
     """Whole and real numbers; an optional one shows "automatic" one step below its range."""
 
     def __init__(self, field: Field) -> None:
         whole = field.type is int
-        box = QSpinBox() if whole else ShortFloatBox()
+        box = WholeBox() if whole else ShortFloatBox()
         low = field.about.low if field.about.low is not None else -INT_LIMIT
         high = field.about.high if field.about.high is not None else INT_LIMIT
         self._auto = field.optional

@@ -43,6 +43,10 @@ class Fold(QWidget):
         layout.addWidget(content)
         content.hide()
 
+    def set_title(self, title: str) -> None:
+        """Change the heading."""
+        self._button.setText(title)
+
     @property
     def is_open(self) -> bool:
         """Whether the content is shown."""
@@ -96,7 +100,8 @@ class Form(QWidget):
         self._quiet = False
         self.edits: dict[str, FieldEdit] = {}
         main, more = _grid(), _grid()
-        folded: list[str] = []
+        self._folded: dict[str, str] = {}  # labels under More
+        self._gone: set[str] = set()
         for field in settings_class.fields():
             given = (defaults or {}).get(field.name, field.default)
             if field.about.hidden or field.name in exclude:
@@ -114,7 +119,7 @@ class Form(QWidget):
                 part.setToolTip(f"<p>{field.tooltip}</p>")
             edit.widget.setAccessibleName(field.label)
             if field.about.more:
-                folded.append(field.label)
+                self._folded[field.name] = field.label
             (more if field.about.more else main).addRow(label, edit.widget)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         layout = QVBoxLayout(self)
@@ -122,10 +127,10 @@ class Form(QWidget):
         layout.setSpacing(4)
         layout.addLayout(main)
         self.fold: Fold | None = None
-        if folded:
+        if self._folded:
             content = QWidget()
             content.setLayout(more)
-            self.fold = Fold(_more_title(folded), content)
+            self.fold = Fold(_more_title(list(self._folded.values())), content)
             layout.addWidget(self.fold)
 
     def value(self, **given: Any) -> Any:
@@ -172,6 +177,19 @@ class Form(QWidget):
         layout = _layout_of(widget)
         if layout is not None:
             layout.setRowVisible(widget, visible)
+        (self._gone.discard if visible else self._gone.add)(name)
+        if self.fold is not None:
+            shown = [label for field, label in self._folded.items() if field not in self._gone]
+            self.fold.set_title(_more_title(shown))
+            self.fold.setVisible(bool(shown))
+
+    def set_field_label(self, name: str, text: str) -> None:
+        """Call one row something else, e.g. to say for whom it holds."""
+        widget = self.edits[name].widget
+        layout = _layout_of(widget)
+        label = layout.labelForField(widget) if layout is not None else None
+        if isinstance(label, QLabel):
+            label.setText(text)
 
     def _tell(self) -> None:
         if not self._quiet:

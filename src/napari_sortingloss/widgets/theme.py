@@ -104,6 +104,11 @@ def _mix(first: str, second: str, share: float) -> str:
     ).name()
 
 
+def _see_through(color: str) -> str:
+    red, green, blue, _ = QColor(color).getRgb()
+    return f"rgba({red}, {green}, {blue}, 215)"
+
+
 def style_sheet(c: Colors) -> str:
     """Return the style sheet of a stage."""
     return f"""
@@ -129,6 +134,9 @@ def style_sheet(c: Colors) -> str:
     QComboBox[slim="true"] {{ padding: 3px 2px 3px 5px; }}
     QComboBox[slim="true"]::drop-down {{ width: 16px; }}
     QComboBox[slim="true"]::down-arrow {{ width: 10px; }}
+    QLineEdit[wrong="true"] {{ border: 1px solid {c.error}; }}
+    QLabel[drop="true"] {{ border: 2px dashed {c.train}; border-radius: 6px; color: {c.text}; font-weight: bold;
+        background-color: {_see_through(c.background)}; }}
     QHeaderView::section {{ background-color: {c.raised}; color: {c.muted}; border: none; padding: 3px 4px; }}
     QWidget[clear="true"], QWidget[clear="true"] QLabel {{ background: transparent; }}
     QTabBar {{ background: transparent; border: none; }}
@@ -153,6 +161,7 @@ def style_sheet(c: Colors) -> str:
     QTableView {{ background-color: {c.background}; alternate-background-color: {c.raised};
         gridline-color: {c.raised}; border: 1px solid {c.field}; }}
     QTableView::item {{ padding: 2px 4px; }}
+    QTableView[tight="true"]::item {{ padding: 2px 1px; }}
     QTableView::item:selected {{ background-color: {_mix(c.accent, c.background, 0.35 if c.dark else 0.12)}; color: {c.text if c.dark else "#ffffff"}; }}
     QProgressBar {{ border: none; border-radius: 2px; background-color: {c.field}; color: {c.text};
         min-height: 6px; max-height: 6px; }}
