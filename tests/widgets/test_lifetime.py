@@ -91,7 +91,7 @@ def slow(until: list[bool]) -> Iterator[Event]:
 
 def add(stage: Any, path: Path, runs: dict[str, str]) -> None:
     new = Candidate("fish_c", "TIFF", (4, 5, 6), "uint8", None, "", path / "fish_c.tif")
-    stage.import_panel.set_candidates([new])
+    stage.import_panel.add_candidates([new])
     stage.show_button.click()
 
 
