@@ -16,6 +16,7 @@ from napari_sortingloss.widgets.annotate_areas import Areas
 from napari_sortingloss.widgets.annotate_classes import ClassPanel
 from napari_sortingloss.widgets.annotate_suggest import Suggestions
 from napari_sortingloss.widgets.annotating import annotating_of
+from napari_sortingloss.widgets.shortcuts import Button
 from napari_sortingloss.widgets.slice_strip import SliceStrip
 from napari_sortingloss.widgets.stage import Stage
 from napari_sortingloss.widgets.theme import Colors
@@ -34,6 +35,8 @@ LOOKING = "The annotations of {} can only be looked at: another program or windo
 CLOSED = "The annotations of {} are not open."
 SIGNS = {"empty": "○ empty", "partial": "◐ partial", "complete": "● complete"}
 TICK_MS = 1000
+ANNOTATIONS = "annotations"
+"""What opening and writing them is called among the things that can be tried again."""
 
 
 class AnnotateWidget(Stage):
@@ -72,7 +75,7 @@ class AnnotateWidget(Stage):
         self.content = QWidget()
         self._build()
         self.complete_button = self.add_button("Complete", self.actions_.complete, primary=True)
-        self._footer.insertWidget(1, self.saved, 100)
+        self._footer.add(self.saved, stretch=True, at=1)
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
@@ -94,8 +97,8 @@ class AnnotateWidget(Stage):
         self.same_button = QPushButton("same in… ▾")
         self.propose_button = QPushButton("Propose between slices")
         self.undo_button = QPushButton("Undo")
-        self.versions_button = QPushButton("&Versions…")
-        self.import_button = QPushButton("&Import labels…")
+        self.versions_button = Button("V&ersions…", "annotate.versions")
+        self.import_button = Button("&Import labels…", "annotate.import")
         self.clear_button = QPushButton("Clear slice")
         jumps = QHBoxLayout()
         jumps.addWidget(self.back_button)
@@ -157,6 +160,30 @@ class AnnotateWidget(Stage):
             button.clicked.connect(lambda *_, action=action: action())
         actions.bind_keys()
 
+    def why_no_key(self, shortcut_id: str) -> str:
+        """Return why a key would do nothing now; those over the image need open annotations."""
+        if shortcut_id.partition(".")[0] == "any":
+            return super().why_no_key(shortcut_id)
+        if self.content.isHidden():
+            return "Open the annotations of a volume first"
+        button = {
+            "annotate.complete": self.complete_button,
+            "annotate.next": self.next_button,
+            "annotate.previous": self.back_button,
+            "annotate.propose": self.propose_button,
+            "annotate.undo": self.undo_button,
+            "annotate.new_class": self.classes.add_button,
+            "annotate.remove": self.classes.remove_button,
+            "annotate.rename": self.classes.remove_button,
+        }.get(shortcut_id)
+        if shortcut_id in ("annotate.remove", "annotate.rename") and not self.classes.table.hasFocus():
+            return "Click into the table first"
+        if shortcut_id == "annotate.redo":
+            return self.annotating.why_not or ("" if self.annotating.redo_text else "Nothing was undone")
+        if button is None:
+            return self.annotating.why_not
+        return "" if button.isEnabled() else button.toolTip()
+
     # ---------------------------------------------------------------------------------------------- following the session
     @property
     def in_sight(self) -> bool:
@@ -190,7 +217,7 @@ class AnnotateWidget(Stage):
     def show_again(self) -> None:
         """Show the layer again, or try again to take the annotations for painting."""
         self._dismissed = ""
-        self.bar.clear()
+        self.bar.begin(ANNOTATIONS)
         self.annotating.close()
         self.appear()
 
@@ -207,10 +234,13 @@ class AnnotateWidget(Stage):
         self._update_soon()
 
     def _on_failed(self, error: BaseException) -> None:
-        self.bar.show_error(error)
+        self.bar.show_error(error, of=ANNOTATIONS)
 
     def _on_notice(self, text: str) -> None:
-        self.bar.show_message("notice", text)
+        editor = self.annotating.editor
+        if editor is not None and editor.problem is None:
+            self.bar.begin(ANNOTATIONS)  # what could not be written is written
+        self.bar.show_message("notice", text, about=self.annotating.volume or "")
 
     # ------------------------------------------------------------------------------------------------- showing it
     def _update_soon(self, *_: object) -> None:

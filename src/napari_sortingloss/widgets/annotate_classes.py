@@ -16,7 +16,7 @@ from napari_sortingloss.study.classes import BACKGROUND
 from napari_sortingloss.widgets.annotate_layer import BACKGROUND_COLOR
 from napari_sortingloss.widgets.class_table import ClassRow, ClassTable
 from napari_sortingloss.widgets.shortcuts import SHORTCUTS, keys_of
-from napari_sortingloss.widgets.stage import allow
+from napari_sortingloss.widgets.stage import EDIT, allow
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study
@@ -204,7 +204,7 @@ class ClassPanel(QWidget):
         if what == "key":
             why = why_no_key(text)
             if why:
-                self._stage.bar.show_error(why)
+                self._stage.bar.show_error(why, of=EDIT)
                 return
         self._update_class(value, **{what: text})
 
@@ -227,6 +227,7 @@ class ClassPanel(QWidget):
                 then(made)
             stage.session.refresh()
 
+        stage.bar.begin(EDIT)
         stage.background.run(lambda: work(study), done)
 
 

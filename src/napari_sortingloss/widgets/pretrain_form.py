@@ -8,7 +8,7 @@ from typing import Any
 
 from psygnal import Signal
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.networks import ENCODERS
@@ -18,6 +18,7 @@ from napari_sortingloss.widgets.background import Background
 from napari_sortingloss.widgets.fields import AUTO, FieldEdit, calm_wheel, edit_for
 from napari_sortingloss.widgets.forms import Form
 from napari_sortingloss.widgets.needs import said_needs
+from napari_sortingloss.widgets.shortcuts import Button
 from napari_sortingloss.widgets.split import Split, SplitDialog, adapt, propose
 
 HERE, DETACHED = "here", "detached"
@@ -61,7 +62,7 @@ class PretrainForm(QWidget):
         self.task.currentIndexChanged.connect(lambda *_: self._on_task())
         self.volumes = QLabel()
         self.volumes.setMinimumWidth(40)
-        self.edit_button = QPushButton("&Edit…")
+        self.edit_button = Button("&Edit…", "pretrain.volumes")
         self.edit_button.setProperty("small", True)
         self.edit_button.setToolTip("Choose the volumes to train on and those kept out for validation")
         self.edit_button.clicked.connect(lambda *_: self.edit_split())

@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -32,6 +31,7 @@ from napari_sortingloss.widgets.segment_slices import about_slices, said_slices
 from napari_sortingloss.widgets.segment_start import StartFrom
 from napari_sortingloss.widgets.segment_taught import LearnAlso
 from napari_sortingloss.widgets.session import RunInfo
+from napari_sortingloss.widgets.shortcuts import Button
 from napari_sortingloss.widgets.split import Split, SplitDialog, adapt
 
 HERE, DETACHED = "here", "detached"
@@ -95,7 +95,7 @@ class SegmentForm(QWidget):
         self.slices = QLabel()
         self.slices.setWordWrap(True)
         self.slices.setMinimumWidth(40)
-        self.edit_button = QPushButton("&Edit…")
+        self.edit_button = Button("&Edit…", "segment.slices")
         self.edit_button.setProperty("small", True)
         self.edit_button.setToolTip("Choose the volumes whose slices to train on, and those to measure on")
         self.edit_button.clicked.connect(lambda *_: self.edit_split())

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from psygnal import Signal
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton
+from qtpy.QtWidgets import QHBoxLayout, QLabel
 
 from napari_sortingloss.events import Matrix
 from napari_sortingloss.segment.settings import FinetuneSettings, iou_metric
@@ -22,6 +22,7 @@ from napari_sortingloss.widgets.run_view import RunView
 from napari_sortingloss.widgets.run_watch import RunHistory
 from napari_sortingloss.widgets.score_table import ScoreRow, ScoreTable, rows_of
 from napari_sortingloss.widgets.session import RunInfo
+from napari_sortingloss.widgets.shortcuts import Button, KeyedCheckBox
 from napari_sortingloss.widgets.theme import Colors
 
 IOU = "mean_iou"
@@ -52,7 +53,7 @@ class SegmentPanel(RunView):
 
     Attributes
     ----------
-    live : QCheckBox
+    live : KeyedCheckBox
         Whether to show what the run in training makes of the slice in view.
     scores, judged : ScoreTable
         On the slices held back while training, and against references.
@@ -63,7 +64,9 @@ class SegmentPanel(RunView):
     def __init__(self, background: Background) -> None:
         super().__init__(background)
         self.curves.names["validation"] = "held-back slices"
-        self.live = QCheckBox("&Live preview of this slice")
+        self.live = KeyedCheckBox()
+        self.live.setText("L&ive preview of this slice")
+        self.live.give_key("segment.live")
         self.live.setChecked(True)
         self.live.setToolTip(
             "<p>While a run trains: what the network makes of the slice that you look at, every few seconds, as a layer of "
@@ -74,7 +77,7 @@ class SegmentPanel(RunView):
         self.scores = ScoreTable()
         self.judged = ScoreTable()
         self.judged_confusion = ConfusionRow({"validation": "reference"})
-        self.evaluate_button = QPushButton("E&valuate")
+        self.evaluate_button = Button("Ev&aluate", "segment.evaluate")
         self.evaluate_button.setProperty("small", True)
         self.agreement = ScoreTable()
         self.predictions_title = QLabel()

@@ -129,15 +129,12 @@ class PredictActions:
             labels="overlap" if stage.choice.overlap else "likeliest",
             first=self._first(names),
         )
-        stage.bar.clear()
         self._study, self.run, self.at_work, self._grown = study, run, "", 0.0
         title = f"Predicting {names[0] if len(names) == 1 else words.count(len(names), 'volume')}"
-        job = stage.session.jobs.submit(title, predict_job(study, settings), PREDICT)
+        job = stage.submit(title, predict_job(study, settings), PREDICT, self._on_predicted)
         stage.shown.expect(run)
         stage.follow(job.signals.event, self._on_event)
-        stage.follow(job.signals.failed, stage.bar.show_error)
         stage.follow(job.signals.cancelled, self._on_cancelled)
-        stage.follow(job.signals.finished, self._on_predicted)
         stage.follow(job.signals.ended, self._on_ended)
         stage.update_buttons()
 
@@ -178,7 +175,8 @@ class PredictActions:
         text = (
             f"{what} predicted in {took}. Go through it: where a slice is wrong, take it over and repair it."
         )
-        stage.bar.show_message("success", text, "Correct this slice ▸", stage.correct_slice)
+        about = done[0]["name"] if len(done) == 1 else ""
+        stage.bar.show_message("success", text, "Correct this slice ▸", stage.correct_slice, about=about)
 
     def _on_cancelled(self) -> None:
         stage = self._stage
@@ -206,11 +204,8 @@ class PredictActions:
             return
         from napari_sortingloss.segment.evaluate import EvaluateSettings
 
-        stage.bar.clear()
         settings = EvaluateSettings(run=run, volumes=names, unseen_only=True)
-        job = stage.session.jobs.submit(f"Evaluating {run}", evaluate_job(study, settings), EVALUATE)
-        stage.follow(job.signals.failed, stage.bar.show_error)
-        stage.follow(job.signals.finished, self._on_evaluated)
+        job = stage.submit(f"Evaluating {run}", evaluate_job(study, settings), EVALUATE, self._on_evaluated)
         stage.follow(job.signals.ended, stage.update_buttons)
         stage.update_buttons()
 
@@ -246,12 +241,9 @@ class PredictActions:
         stage, study, volume = self._stage, self._stage.session.study, self._stage.session.current_volume
         if study is None or volume is None:
             return
-        stage.bar.clear()
         stage.shown.difference(first, second)
         title = f"Comparing two predictions of {volume}"
-        job = stage.session.jobs.submit(title, compare_job(study, volume, first, second), COMPARE)
-        stage.follow(job.signals.failed, stage.bar.show_error)
-        stage.follow(job.signals.finished, self._on_compared)
+        job = stage.submit(title, compare_job(study, volume, first, second), COMPARE, self._on_compared)
         stage.follow(job.signals.ended, stage.update_buttons)
         stage.update_buttons()
 
@@ -262,7 +254,7 @@ class PredictActions:
             f"{result['volume']}: {first} and {second} differ in {100 * result['differ']:.2g} % of the voxels "
             "(magenta in the viewer)."
         )
-        self._stage.bar.show_message("success", text)
+        self._stage.bar.show_message("success", text, about=result["volume"])
 
     # --------------------------------------------------------------------------------------------------- exporting
     def export(self, what: str, source: str = "prediction", run: str = "") -> None:
@@ -283,14 +275,13 @@ class PredictActions:
         path = dialogs.choose_label_export(stage, f"{volume}_{'labels' if run else 'annotations'}", what)
         if path is None:
             return
-        stage.bar.clear()
         make = export_job(study, volume, what, source, run, path)
-        job = stage.session.jobs.submit(f"Exporting {what} of {volume}", make, EXPORT)
-        stage.follow(job.signals.failed, stage.bar.show_error)
-        stage.follow(job.signals.finished, self._on_exported)
+        stage.submit(f"Exporting {what} of {volume}", make, EXPORT, self._on_exported)
 
     def _on_exported(self, result: dict[str, Any]) -> None:
-        self._stage.bar.show_message("success", f"Written to {result.get('path', '')}")
+        self._stage.bar.show_message(
+            "success", f"Written to {result.get('path', '')}", about=result.get("volume", "")
+        )
 
     # ---------------------------------------------------------------------------------------------------- deleting
     def delete(self, run: str) -> None:

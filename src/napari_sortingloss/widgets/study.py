@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,9 @@ from napari_sortingloss.widgets.actions import StudyActions
 from napari_sortingloss.widgets.details import VolumeDetails
 from napari_sortingloss.widgets.header import StudyHeader
 from napari_sortingloss.widgets.import_panel import ImportPanel
-from napari_sortingloss.widgets.jobs import Job
 from napari_sortingloss.widgets.previews import Candidate, find_candidates, layer_candidate
-from napari_sortingloss.widgets.shortcuts import keys_of
-from napari_sortingloss.widgets.stage import Stage, allow
+from napari_sortingloss.widgets.shortcuts import Button, keys_of
+from napari_sortingloss.widgets.stage import EDIT, STUDY, Stage, allow
 from napari_sortingloss.widgets.theme import Colors
 from napari_sortingloss.widgets.volume_table import VolumeTable
 
@@ -70,9 +69,9 @@ class StudyWidget(Stage):
         layout = QHBoxLayout(row)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        self.add_files_button, self.add_folder_button, self.from_layer_button = (
-            QPushButton(text) for text in ("&Add files…", "A&dd folder…", "From la&yer")
-        )
+        self.add_files_button = Button("&Add files…", "study.add_files")
+        self.add_folder_button = Button("Add fold&er…", "study.add_folder")
+        self.from_layer_button = Button("From la&yer", "study.from_layer")
         for button, key, tip, action in (
             (self.add_files_button, "study.add_files", "Add volumes from files", self.add_files),
             (
@@ -108,7 +107,7 @@ class StudyWidget(Stage):
         self.along = QCheckBox("slider along ordering axis")
         self.along.setChecked(True)
         self.along.setToolTip("Let the viewer's slider step through the slices that are put in order")
-        self._footer.insertWidget(1, self.along)
+        self._footer.add(self.along, pin=True)
         self.discard_button = self.add_button("Discard", self.discard, "Forget the chosen files")
         self.show_button = self.add_button("Show", self.show_selected, primary=True)
         self.import_panel.apply_theme(self.colors)
@@ -130,8 +129,12 @@ class StudyWidget(Stage):
         self.table.flip_requested.connect(self.actions_.flip)
         self.table.model_.renamed.connect(self.actions_.rename)
         self.details.edited.connect(self.actions_.update)
-        self.details.failed.connect(self.bar.show_error)
+        self.details.failed.connect(self._on_refused)
         self.import_panel.changed.connect(self._update_buttons)
+
+    def home(self) -> QWidget:
+        """The table of volumes."""
+        return self.table
 
     # ------------------------------------------------------------------------------------------ opening and making
     def open_study(self) -> None:
@@ -148,7 +151,7 @@ class StudyWidget(Stage):
 
     def open_path(self, path: Path, *, create: bool = False) -> None:
         """Open, or make, the study in a folder."""
-        self.bar.clear()
+        self.bar.begin(STUDY)
         self.session.open_path(path, self._read_recent, create=create)
 
     def _read_recent(self) -> None:
@@ -168,7 +171,7 @@ class StudyWidget(Stage):
         """Look into files and folders and show how they would be added."""
         if not paths:
             return
-        self.bar.clear()
+        self.bar.begin("add")
         self.import_panel.set_reading(reading or ReadOptions())
         try:
             options = self.import_panel.settings().replace(paths=(), name=None)
@@ -190,26 +193,26 @@ class StudyWidget(Stage):
 
     def choose_layer(self, layer: Any) -> None:
         """Show how an open layer would be added."""
+        self.bar.begin("add")
         try:
             found = layers.read_layer(layer)
         except UserError as error:
             self.bar.show_error(error)
             return
-        self.bar.clear()
         self._set_candidates([layer_candidate(found)])
 
     def discard(self) -> None:
         """Forget the chosen files."""
         self.background.drop("candidates")
         self.background.drop("preview")
-        self.bar.clear()
+        self.bar.begin("add")
         self._set_candidates([])
 
     def _take_candidates(
         self, paths: Sequence[Path], found: tuple[list[Candidate], list[UserError], list[Path]]
     ) -> None:
         candidates, problems, studies = found
-        self.bar.clear()
+        self.bar.begin("add")
         if studies and not candidates and not problems:
             self.open_path(studies[0])
             return
@@ -246,9 +249,9 @@ class StudyWidget(Stage):
     def _add(self) -> None:
         error = self.import_panel.error()
         if error is not None:
+            self.bar.begin("add")
             self.bar.show_error(error)
             return
-        self.bar.clear()
         self.actions_.add(self.import_panel.candidates, self.import_panel.settings())
         self._set_candidates([])
 
@@ -267,7 +270,6 @@ class StudyWidget(Stage):
 
     # ----------------------------------------------------------------------------------------- following the session
     def _on_study(self, study: Any) -> None:
-        self.bar.clear()
         self.header.set_study(study.path if study is not None else None, self.session.free_bytes)
         self._on_volumes()
 
@@ -361,7 +363,9 @@ class StudyWidget(Stage):
 
     def after_export(self, result: dict[str, Any]) -> None:
         """Say where the file is."""
-        self.bar.show_message("success", f"Written to {result.get('path', '')}")
+        self.bar.show_message(
+            "success", f"Written to {result.get('path', '')}", about=result.get("volume", "")
+        )
 
     def after_sample(self, result: dict[str, Any]) -> None:
         """Open the sample study."""
@@ -378,11 +382,8 @@ class StudyWidget(Stage):
     def _go_to_pretrain(self) -> None:
         self.go_to("Pre-train")
 
-    def watch(self, job: Job, finished: Callable[[dict[str, Any]], None] | None = None) -> None:
-        """Show a job's error in the bar, and call a method of this stage when it is done."""
-        self.follow(job.signals.failed, self.bar.show_error)
-        if finished is not None:
-            self.follow(job.signals.finished, finished)
+    def _on_refused(self, error: BaseException) -> None:
+        self.bar.show_error(error, of=EDIT)
 
     # ------------------------------------------------------------------------------------------------- drag and drop
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 from napari_sortingloss.widgets.lifetime import follow
 from napari_sortingloss.widgets.segment import SegmentWidget
 from napari_sortingloss.widgets.session import session_of
-from napari_sortingloss.widgets.stage import WIDTH, Stage
+from napari_sortingloss.widgets.stage import SMALLEST, WIDTH, Stage
 from napari_sortingloss.widgets.stages import STAGES
 from napari_sortingloss.widgets.theme import Colors, follow_theme, style_sheet
 
@@ -29,6 +29,7 @@ class Workbench(QWidget):
         session = session_of(napari_viewer)
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
+        self.tabs.setMinimumSize(*SMALLEST)
         self.stages: dict[str, Stage] = {}
         for title, place in STAGES.items():
             module, _, name = place.partition(":")
