@@ -104,15 +104,11 @@ class AnnotateWidget(Stage):
         jumps.addWidget(self.back_button)
         jumps.addWidget(self.next_button, 1)
         jumps.addWidget(self.same_button)
-        deeds = QGridLayout()
-        deeds.setHorizontalSpacing(6)
-        deeds.addWidget(self.propose_button, 0, 0, 1, 3)
-        deeds.addWidget(self.undo_button, 0, 3, 1, 3)
-        deeds.addWidget(self.versions_button, 1, 0, 1, 2)
-        deeds.addWidget(self.import_button, 1, 2, 1, 2)
-        deeds.addWidget(self.clear_button, 1, 4, 1, 2)
-        for column in range(6):
-            deeds.setColumnStretch(column, 1)
+        deeds, others = QHBoxLayout(), QHBoxLayout()
+        for button in (self.propose_button, self.undo_button):
+            deeds.addWidget(button, 1)
+        for button in (self.versions_button, self.import_button, self.clear_button):
+            others.addWidget(button, 1)
         inner = QGridLayout(self.content)
         inner.setContentsMargins(0, 0, 0, 0)
         inner.setVerticalSpacing(6)
@@ -123,6 +119,7 @@ class AnnotateWidget(Stage):
         inner.addWidget(self.slices, 4, 0)
         inner.addWidget(self.classes, 5, 0)
         inner.addLayout(deeds, 6, 0)
+        inner.addLayout(others, 7, 0)
         self.body.addWidget(self.hint)
         self.body.addWidget(self.link, 0, Qt.AlignmentFlag.AlignLeft)
         self.body.addWidget(self.content)

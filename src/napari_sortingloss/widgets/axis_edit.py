@@ -9,7 +9,7 @@ from qtpy.QtGui import QDoubleValidator
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QWidget
 
 from napari_sortingloss.errors import BadSetting
-from napari_sortingloss.widgets.fields import calm_wheel
+from napari_sortingloss.widgets.fields import calm_wheel, narrow
 
 ARROWS = {"+": "↑", "-": "↓"}
 UNITS = (("", "px"), ("mm", "mm"), ("um", "µm"), ("nm", "nm"), ("cm", "cm"), ("m", "m"))
@@ -39,6 +39,7 @@ class AxisEdit(QWidget):
         for combo in (self.axis, self.direction):
             calm_wheel(combo)
             combo.activated.connect(lambda *_: self.changed.emit())
+        narrow(self.direction)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -74,7 +75,7 @@ class VoxelSizeEdit(QWidget):
             validator = QDoubleValidator(0.0, 1e9, 9, box)
             validator.setLocale(_c_locale())
             box.setValidator(validator)
-            box.setMinimumWidth(32)
+            box.setMinimumWidth(28)
             box.editingFinished.connect(self._tell)
             self.boxes.append(box)
             layout.addWidget(QLabel(axis))
@@ -85,6 +86,7 @@ class VoxelSizeEdit(QWidget):
         self.unit.setToolTip("Unit of the voxel size")
         self.unit.setAccessibleName("Unit of the voxel size")
         self.unit.setProperty("slim", True)
+        self.unit.setMinimumWidth(44)
         calm_wheel(self.unit)
         self.unit.activated.connect(self._tell)
         layout.addWidget(self.unit)

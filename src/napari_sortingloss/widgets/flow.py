@@ -27,7 +27,7 @@ class FlowRow(QWidget):
         self.widgets: list[QWidget] = []
         self._stretched: set[QWidget] = set()
         self._pinned: set[QWidget] = set()
-        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
 

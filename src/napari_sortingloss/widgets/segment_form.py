@@ -26,6 +26,7 @@ from napari_sortingloss.widgets.background import Background
 from napari_sortingloss.widgets.fields import AUTO, FieldEdit, calm_wheel, edit_for
 from napari_sortingloss.widgets.forms import Form
 from napari_sortingloss.widgets.needs import said_needs
+from napari_sortingloss.widgets.pair_grid import PairGrid
 from napari_sortingloss.widgets.predicted import Predicted
 from napari_sortingloss.widgets.segment_slices import about_slices, said_slices
 from napari_sortingloss.widgets.segment_start import StartFrom
@@ -121,7 +122,7 @@ class SegmentForm(QWidget):
         self._on_start()
 
     def _lay_out(self) -> None:
-        grid = QGridLayout()
+        grid = PairGrid()
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(6)
         grid.setVerticalSpacing(4)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from psygnal import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel
+from qtpy.QtWidgets import QLabel
 
 from napari_sortingloss.events import Matrix
 from napari_sortingloss.segment.settings import FinetuneSettings, iou_metric
@@ -16,6 +16,7 @@ from napari_sortingloss.training.curves import Curve
 from napari_sortingloss.widgets.background import Background
 from napari_sortingloss.widgets.confusion import ConfusionRow
 from napari_sortingloss.widgets.curves import Compared
+from napari_sortingloss.widgets.flow import FlowRow
 from napari_sortingloss.widgets.prediction_table import PredictionTable
 from napari_sortingloss.widgets.run_table import RunTable
 from napari_sortingloss.widgets.run_view import RunView
@@ -86,12 +87,12 @@ class SegmentPanel(RunView):
         self.predictions = PredictionTable()
         self._classes: tuple[LabelClass, ...] = ()
         self._judged: Mapping[str, Any] = {}
-        live = QHBoxLayout()
-        live.addWidget(self.live)
-        live.addWidget(self.live_about, 1)
-        live.addWidget(self.evaluate_button)
+        live = FlowRow()
+        live.add(self.live, pin=True)
+        live.add(self.live_about, stretch=True)
+        live.add(self.evaluate_button)
         at = self.column.indexOf(self.curves) + 1
-        self.column.insertLayout(at, live)
+        self.column.insertWidget(at, live)
         for i, widget in enumerate((self.scores, self.judged, self.judged_confusion)):
             self.column.insertWidget(at + 1 + i, widget)
         at = self.column.indexOf(self.table)

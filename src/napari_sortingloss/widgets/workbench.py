@@ -29,6 +29,8 @@ class Workbench(QWidget):
         session = session_of(napari_viewer)
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
+        self.tabs.tabBar().setExpanding(True)
+        self.tabs.tabBar().setProperty("tight", True)
         self.tabs.setMinimumSize(*SMALLEST)
         self.stages: dict[str, Stage] = {}
         for title, place in STAGES.items():
