@@ -101,10 +101,13 @@ class AnnotateWidget(Stage):
         self.import_button = Button("&Import labels…", "annotate.import")
         self.clear_button = QPushButton("Clear slice")
         jumps = QHBoxLayout()
+        jumps.setSpacing(4)
         jumps.addWidget(self.back_button)
         jumps.addWidget(self.next_button, 1)
         jumps.addWidget(self.same_button)
         deeds, others = QHBoxLayout(), QHBoxLayout()
+        deeds.setSpacing(4)
+        others.setSpacing(4)
         for button in (self.propose_button, self.undo_button):
             deeds.addWidget(button, 1)
         for button in (self.versions_button, self.import_button, self.clear_button):

@@ -100,6 +100,8 @@ class MessageBar(QFrame):
         self._page.setWidget(self._text)
         self._page.setWidgetResizable(True)
         self._page.setFrameShape(QFrame.Shape.NoFrame)
+        for part in (self._page.viewport(), self._text):
+            part.setAutoFillBackground(False)  # the colour of the bar is to be seen
         self._page.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._page.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._close = QToolButton()

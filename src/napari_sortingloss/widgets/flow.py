@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QEvent, QRect, QSize
-from qtpy.QtGui import QResizeEvent
+from qtpy.QtGui import QResizeEvent, QShowEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 SPACING = 6
@@ -68,6 +68,11 @@ class FlowRow(QWidget):
         if event.type() == QEvent.Type.LayoutRequest:
             self._changed()
         return super().event(event)
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """Lay out what came and went meanwhile."""
+        super().showEvent(event)
+        self._place()
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         """Lay out anew."""

@@ -107,7 +107,7 @@ def _mix(first: str, second: str, share: float) -> str:
 def style_sheet(c: Colors) -> str:
     """Return the style sheet of a stage."""
     return f"""
-    QPushButton {{ border: 1px solid transparent; }}
+    QPushButton {{ border: 1px solid transparent; padding: 3px; }}
     QPushButton:disabled {{ border-color: {c.field}; }}
     QPushButton[primary="true"] {{ background-color: {c.accent}; color: {c.on_accent}; font-weight: bold;
         padding: 5px 16px; border-radius: 3px; }}
@@ -153,9 +153,10 @@ def style_sheet(c: Colors) -> str:
         border-left: 4px solid {c.train}; }}
     QFrame[bar="success"] {{ background-color: {_mix(c.good, c.background, 0.85)};
         border-left: 4px solid {c.good}; }}
-    QFrame[bar] QLabel, QFrame[bar] QWidget {{ background-color: transparent; }}
-    QFrame[bar] QPushButton {{ background-color: {c.field}; padding: 3px 8px; }}
-    QFrame[bar] QPlainTextEdit {{ background-color: {c.background}; }}
+    MessageBar QLabel, MessageBar QWidget {{ background-color: transparent; }}
+    MessageBar QScrollArea, MessageBar QLabel {{ border: none; margin: 0px; padding: 0px; }}
+    MessageBar QPushButton {{ background-color: {c.field}; padding: 3px 8px; }}
+    MessageBar QPlainTextEdit {{ background-color: {c.background}; }}
     QTableView {{ background-color: {c.background}; alternate-background-color: {c.raised};
         gridline-color: {c.raised}; border: 1px solid {c.field}; }}
     QTableView::item {{ padding: 2px 4px; }}
