@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from napari_sortingloss.widgets import words
 from napari_sortingloss.widgets.annotate_actions import AnnotateActions
 from napari_sortingloss.widgets.annotate_areas import Areas
 from napari_sortingloss.widgets.annotate_classes import ClassPanel
+from napari_sortingloss.widgets.annotate_help import tool_keys
 from napari_sortingloss.widgets.annotate_suggest import Suggestions
 from napari_sortingloss.widgets.annotating import annotating_of
 from napari_sortingloss.widgets.shortcuts import Button
@@ -183,6 +185,12 @@ class AnnotateWidget(Stage):
         if button is None:
             return self.annotating.why_not
         return "" if button.isEnabled() else button.toolTip()
+
+    def canvas_keys(self) -> Mapping[str, str]:
+        """Return napari's own keys over the image, and what they do, for the list of keys."""
+        if self.content.isHidden():
+            return {}
+        return {key: f"{tool} (napari)" for tool, key in tool_keys(self.classes.taken).items()}
 
     # ---------------------------------------------------------------------------------------------- following the session
     @property

@@ -91,6 +91,7 @@ class AnnotateActions:
             if found.key and found.key.isalnum():
                 keys[found.key.upper()] = _paint(weak, found.value)
         stage.annotating.set_keys(keys)
+        stage.classes.set_keys(keys)
 
     # ------------------------------------------------------------------------------------------------- where to go
     @property

@@ -129,12 +129,15 @@ class PredictActions:
             labels="overlap" if stage.choice.overlap else "likeliest",
             first=self._first(names),
         )
+        stage.bar.begin(PREDICT)
         self._study, self.run, self.at_work, self._grown = study, run, "", 0.0
         title = f"Predicting {names[0] if len(names) == 1 else words.count(len(names), 'volume')}"
-        job = stage.submit(title, predict_job(study, settings), PREDICT, self._on_predicted)
+        job = stage.session.jobs.submit(title, predict_job(study, settings), PREDICT)
         stage.shown.expect(run)
         stage.follow(job.signals.event, self._on_event)
+        stage.follow(job.signals.failed, stage.bar.show_error)
         stage.follow(job.signals.cancelled, self._on_cancelled)
+        stage.follow(job.signals.finished, self._on_predicted)
         stage.follow(job.signals.ended, self._on_ended)
         stage.update_buttons()
 
@@ -204,8 +207,11 @@ class PredictActions:
             return
         from napari_sortingloss.segment.evaluate import EvaluateSettings
 
+        stage.bar.begin(EVALUATE)
         settings = EvaluateSettings(run=run, volumes=names, unseen_only=True)
-        job = stage.submit(f"Evaluating {run}", evaluate_job(study, settings), EVALUATE, self._on_evaluated)
+        job = stage.session.jobs.submit(f"Evaluating {run}", evaluate_job(study, settings), EVALUATE)
+        stage.follow(job.signals.failed, stage.bar.show_error)
+        stage.follow(job.signals.finished, self._on_evaluated)
         stage.follow(job.signals.ended, stage.update_buttons)
         stage.update_buttons()
 
@@ -241,9 +247,12 @@ class PredictActions:
         stage, study, volume = self._stage, self._stage.session.study, self._stage.session.current_volume
         if study is None or volume is None:
             return
+        stage.bar.begin(COMPARE)
         stage.shown.difference(first, second)
         title = f"Comparing two predictions of {volume}"
-        job = stage.submit(title, compare_job(study, volume, first, second), COMPARE, self._on_compared)
+        job = stage.session.jobs.submit(title, compare_job(study, volume, first, second), COMPARE)
+        stage.follow(job.signals.failed, stage.bar.show_error)
+        stage.follow(job.signals.finished, self._on_compared)
         stage.follow(job.signals.ended, stage.update_buttons)
         stage.update_buttons()
 
@@ -275,8 +284,11 @@ class PredictActions:
         path = dialogs.choose_label_export(stage, f"{volume}_{'labels' if run else 'annotations'}", what)
         if path is None:
             return
+        stage.bar.begin(EXPORT)
         make = export_job(study, volume, what, source, run, path)
-        stage.submit(f"Exporting {what} of {volume}", make, EXPORT, self._on_exported)
+        job = stage.session.jobs.submit(f"Exporting {what} of {volume}", make, EXPORT)
+        stage.follow(job.signals.failed, stage.bar.show_error)
+        stage.follow(job.signals.finished, self._on_exported)
 
     def _on_exported(self, result: dict[str, Any]) -> None:
         self._stage.bar.show_message(

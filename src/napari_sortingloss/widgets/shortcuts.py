@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, Qt
@@ -163,7 +163,7 @@ class Key(QShortcut):
 
     def why_not(self, panel: QWidget) -> str:
         """Return why it does nothing now, for the list of keys of a panel; empty if it does something."""
-        widget, focus = self.parentWidget(), QApplication.focusWidget()
+        widget, focus = self.parent(), QApplication.focusWidget()
         if self._shortcut.mnemonic:
             return "" if widget.isEnabled() else widget.toolTip()
         away = focus is None or not (widget is focus or widget.isAncestorOf(focus))
@@ -201,9 +201,9 @@ class Key(QShortcut):
         """Return the key of ours on these letters that is nearest to the focus; None where two are equally near."""
         focus = QApplication.focusWidget()
         far = {
-            key: _distance(focus, key.parentWidget())
-            for key in self.parentWidget().window().findChildren(Key)
-            if key.key() == self.key() and key.parentWidget().isVisible() and key.parentWidget().isEnabled()
+            key: _distance(focus, key.parent())
+            for key in self.parent().window().findChildren(Key)
+            if key.key() == self.key() and key.parent().isVisible() and key.parent().isEnabled()
         }
         nearest = [key for key, distance in far.items() if distance == min(far.values())]
         return nearest[0] if len(nearest) == 1 else None
@@ -319,21 +319,31 @@ def _distance(focus: QWidget | None, widget: QWidget) -> int:
 
 
 # ------------------------------------------------------------------------------------------------------ the list
-NAPARI_TOOLS = (
-    "▣ works over the image too, while the annotations are the selected layer. napari's own tools there: P brush, "
-    "E eraser, F fill, L pick, Z pan, X swaps the class with unpainted, [ and ] brush size."
-)
+CANVAS = "▣ works over the image too, while the annotations are the selected layer."
 Listed = tuple[Shortcut, str]
 
 
-def listed(stage: str, panel: Any = None) -> list[Listed]:
+class Panel(Protocol):
+    """What the list asks of a stage."""
+
+    def findChildren(self, kind: type, name: str) -> list[Any]:  # noqa: N802
+        """As any QWidget."""
+
+    def why_no_key(self, shortcut_id: str) -> str:
+        """Return why a key of the stage would do nothing now; empty if it does something."""
+
+    def canvas_keys(self) -> Mapping[str, str]:
+        """Return keys that others have given to the image, and what they do."""
+
+
+def listed(stage: str, panel: Panel | None = None) -> list[Listed]:
     """Return the keys of a stage, each with why it does nothing now; those of what is not in sight are left out.
 
     Parameters
     ----------
     stage : str
         Its name in the registry, e.g. ``"study"``; keys of ``any`` are listed too.
-    panel : Stage or None
+    panel : Panel or None
         The stage itself; without it all keys are listed, as if all worked.
     """
     shortcuts = [s for part in (stage, "any") for s in SHORTCUTS if s.stage == part]
@@ -342,7 +352,7 @@ def listed(stage: str, panel: Any = None) -> list[Listed]:
     found = []
     for shortcut in shortcuts:
         keys = panel.findChildren(Key, shortcut.id)
-        seen = [key.why_not(panel) for key in keys if key.parentWidget().isVisible()]
+        seen = [key.why_not(panel) for key in keys if key.parent().isVisible()]
         if seen:
             found.append((shortcut, min(seen, key=len)))
         elif not keys:  # the layer, or a table by itself, answers to it
@@ -357,11 +367,10 @@ class ShortcutList(QDialog):
     ----------
     stage : str
         Its name in the registry, e.g. ``"study"``; keys of ``any`` are listed too.
-    parent : QWidget or None
-        The stage.
+    parent : Stage or None
     """
 
-    def __init__(self, stage: str, parent: QWidget | None = None) -> None:
+    def __init__(self, stage: str, parent: Any = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Keys")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -370,8 +379,11 @@ class ShortcutList(QDialog):
         grid = QGridLayout(content)
         grid.setHorizontalSpacing(16)
         grid.setColumnStretch(1, 1)
-        for shortcut, why_not in sorted(found, key=lambda one: bool(one[1])):
-            self._add(grid, shortcut, why_not)
+        others = parent.canvas_keys() if parent is not None else {}
+        rows = [(_shown(shortcut), shortcut.what, shortcut.canvas, why_not) for shortcut, why_not in found]
+        rows += [(key, f"{what[0].upper()}{what[1:]}", True, "") for key, what in others.items()]
+        for row in sorted(rows, key=lambda row: bool(row[-1])):
+            self._add(grid, *row)
         scroll = QScrollArea()
         scroll.setWidget(content)
         scroll.setWidgetResizable(True)
@@ -382,7 +394,7 @@ class ShortcutList(QDialog):
         about = [
             "Keys work while the panel has the focus: click into it once. Underlined letters work anywhere."
         ]
-        about += [NAPARI_TOOLS] if any(shortcut.canvas for shortcut, _ in found) else []
+        about += [CANVAS] if any(canvas for _, _, canvas, _ in rows) else []
         for text in about:
             label = QLabel(text)
             label.setWordWrap(True)
@@ -393,15 +405,19 @@ class ShortcutList(QDialog):
         room = self.screen().availableSize() * 0.8
         self.resize(min(wanted.width() + 40, room.width()), min(wanted.height() + 150, room.height()))
 
-    def _add(self, grid: QGridLayout, shortcut: Shortcut, why_not: str) -> None:
+    def _add(self, grid: QGridLayout, keys: str, what: str, canvas: bool, why_not: str) -> None:
         row = grid.rowCount()
-        keys = QLabel(shortcut.shown or keys_of(shortcut.id))
-        keys.setProperty("heading", True)
-        what = QLabel(shortcut.what)
-        marks = QLabel("▣" if shortcut.canvas else "")
-        for column, label in enumerate((keys, what, marks)):
+        labels = (
+            QLabel(keys),
+            QLabel(f"{what}\n{why_not}" if why_not else what),
+            QLabel("▣" if canvas else ""),
+        )
+        labels[0].setProperty("heading", True)
+        for column, label in enumerate(labels):
             label.setEnabled(not why_not)
+            label.setAlignment(Qt.AlignmentFlag.AlignTop)
             grid.addWidget(label, row, column)
-        if why_not:
-            what.setText(f"{shortcut.what}\n{why_not}")
-            what.setWordWrap(True)
+
+
+def _shown(shortcut: Shortcut) -> str:
+    return shortcut.shown or keys_of(shortcut.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -194,6 +194,10 @@ class Stage(QWidget):
         if shortcut_id == "any.cancel":
             return "" if self.session.jobs.running is not None else "No job is running"
         return "" if shortcut_id != "any.dismiss" or self.bar.text else "There is no message"
+
+    def canvas_keys(self) -> Mapping[str, str]:
+        """Return keys that others have given to the image, and what they do, for the list of keys."""
+        return {}
 
     def focusInEvent(self, event: QFocusEvent) -> None:  # noqa: N802
         """Let the keys work after a click into the panel: hand the focus on to where most of them are."""
