@@ -5,8 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from qtpy.QtCore import QSize
-from qtpy.QtWidgets import QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QFocusEvent
+from qtpy.QtWidgets import QApplication, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from napari_sortingloss.widgets.lifetime import follow
 from napari_sortingloss.widgets.segment import SegmentWidget
@@ -38,9 +39,11 @@ class Workbench(QWidget):
             stage = getattr(import_module(module), name)(napari_viewer)
             self.stages[title] = stage
             self.tabs.addTab(stage, title)
+        self.tabs.currentChanged.connect(self._on_tab)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.tabs)
+        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         follow(self, session.stage_requested, self.show_stage)
         follow_theme(self, napari_viewer, self.apply_theme)
@@ -55,6 +58,16 @@ class Workbench(QWidget):
         stage = self.stages["Segment"]
         assert isinstance(stage, SegmentWidget)
         stage.shown.finish(volume, run)
+
+    def focusInEvent(self, event: QFocusEvent) -> None:  # noqa: N802
+        """Let the keys of the stage in front work after a click on its tab."""
+        super().focusInEvent(event)
+        self.tabs.currentWidget().setFocus(event.reason())
+
+    def _on_tab(self) -> None:
+        """Let the focus come along to another stage, to where its keys work; Qt would choose its first button."""
+        if self.isAncestorOf(QApplication.focusWidget()) and not self.tabs.tabBar().hasFocus():
+            self.tabs.currentWidget().setFocus()
 
     def apply_theme(self, colors: Colors) -> None:
         """Restyle the tabs."""
