@@ -137,15 +137,26 @@ class LocalizeActions:
         stage, study = self._stage, self._stage.session.study
         assert study is not None
         stage.review.keeper.write_soon()
-        self._study, self._run = study, settings.run
-        self.asked, self.at_work = settings.volumes, ""
         names = settings.volumes
         title = f"Localizing {names[0] if len(names) == 1 else words.count(len(names), 'volume')}"
-        job = stage.submit(title, localize_job(study, settings), LOCALIZE, self._on_localized)
+        make = localize_job(study, settings)
+        stage.bar.begin(LOCALIZE)
+        self._adopt(stage.session.jobs.submit(title, make, LOCALIZE, (study, settings)))
+        stage.refresh()
+
+    def adopt(self) -> None:
+        """Follow the job that was begun before the panel was opened, if there is one."""
+        if self.job is not None:
+            self._adopt(self.job)
+
+    def _adopt(self, job: Job) -> None:
+        stage = self._stage
+        self._study, settings = job.about
+        self._run, self.asked, self.at_work = settings.run, settings.volumes, ""
+        stage.watch(job, self._on_localized)
         stage.follow(job.signals.event, self._on_event)
         stage.follow(job.signals.cancelled, self._on_cancelled)
         stage.follow(job.signals.ended, self._on_ended)
-        stage.refresh()
 
     def _on_event(self, event: object) -> None:
         if not isinstance(event, Progress):

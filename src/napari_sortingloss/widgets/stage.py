@@ -27,7 +27,7 @@ from napari_sortingloss.widgets.errors import MessageBar
 from napari_sortingloss.widgets.flow import FlowRow
 from napari_sortingloss.widgets.jobs import Job, MakeJob
 from napari_sortingloss.widgets.jobstrip import JobStrip
-from napari_sortingloss.widgets.lifetime import follow
+from napari_sortingloss.widgets.lifetime import DockedWidget, follow
 from napari_sortingloss.widgets.page import Page
 from napari_sortingloss.widgets.session import Session, session_of
 from napari_sortingloss.widgets.shortcuts import (
@@ -52,7 +52,7 @@ LEAST = 120
 """The least height of the scrolling part; a panel lower than that, or narrower than its buttons, scrolls as a whole."""
 
 
-class Stage(QWidget):
+class Stage(DockedWidget):
     """Base of the Study, Pre-train, … dock widgets.
 
     A subclass fills `body` (a vertical layout that scrolls), calls `add_button` for the buttons at the bottom (the
@@ -151,16 +151,23 @@ class Stage(QWidget):
         bind(self, shortcut_id, action)
 
     def submit(
-        self, title: str, make: MakeJob, kind: str, then: Callable[[dict[str, Any]], None] | None = None
+        self,
+        title: str,
+        make: MakeJob,
+        kind: str,
+        then: Callable[[dict[str, Any]], None] | None = None,
     ) -> Job:
-        """Queue a job: what was said before is over, its error comes into the bar, its result goes to `then`."""
+        """Queue a job, as `JobRunner.submit` does, and `watch` it; what was said before is over."""
         self.bar.begin(kind)
         job = self.session.jobs.submit(title, make, kind)
-        failed = partial(_show_error, weakref.ref(self.bar), kind)
-        self.follow(job.signals.failed, failed)
+        self.watch(job, then)
+        return job
+
+    def watch(self, job: Job, then: Callable[[dict[str, Any]], None] | None = None) -> None:
+        """Show a job's error in the bar, where it stays until such a job is begun again; its result goes to `then`."""
+        self.follow(job.signals.failed, partial(_show_error, weakref.ref(self.bar), job.kind))
         if then is not None:
             self.follow(job.signals.finished, then)
-        return job
 
     def add_button(
         self,

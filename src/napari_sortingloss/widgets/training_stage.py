@@ -86,6 +86,7 @@ class TrainingStage(Stage):
         self.follow(self.panel.table.resume_requested, self.runs.resume)
         self.follow(self.panel.table.settings_requested, self.use_settings)
         self.follow(self.panel.table.delete_requested, self.runs.delete)
+        self.runs.adopt()
 
     # ------------------------------------------------------------------------------------------- what a stage says
     def why_not_start(self) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QFocusEvent
-from qtpy.QtWidgets import QApplication, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QSizePolicy, QTabWidget, QVBoxLayout
 
-from napari_sortingloss.widgets.lifetime import follow
+from napari_sortingloss.widgets.lifetime import DockedWidget, follow
 from napari_sortingloss.widgets.segment import SegmentWidget
 from napari_sortingloss.widgets.session import session_of
 from napari_sortingloss.widgets.stage import SMALLEST, WIDTH, Stage
@@ -17,7 +17,7 @@ from napari_sortingloss.widgets.stages import STAGES
 from napari_sortingloss.widgets.theme import Colors, follow_theme, style_sheet
 
 
-class Workbench(QWidget):
+class Workbench(DockedWidget):
     """The stages, one tab each, in the order of the work.
 
     Parameters
