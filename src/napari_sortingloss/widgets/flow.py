@@ -41,6 +41,8 @@ class FlowRow(QWidget):
         if pin:
             self._pinned.add(widget)
         widget.setParent(self)
+        if self.isVisible():
+            widget.show()
         self._changed()
 
     def hasHeightForWidth(self) -> bool:  # noqa: N802

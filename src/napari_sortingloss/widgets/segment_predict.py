@@ -200,7 +200,7 @@ class PredictActions:
     def say_cut_off(self) -> None:
         """Say once that a prediction of the volume in view was cut off, with a way to go on."""
         stage = self._stage
-        if self.job is not None or stage.has_error:
+        if self.job is not None or stage.bar.has_error:
             return
         for look in stage.predictions():
             part = look.unfinished
