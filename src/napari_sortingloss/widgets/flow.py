@@ -57,7 +57,7 @@ class FlowRow(QWidget):
     def sizeHint(self) -> QSize:  # noqa: N802
         """Return the size of a single line."""
         shown = self._shown()
-        width = sum(widget.sizeHint().width() for widget in shown) + self._spacing * max(0, len(shown) - 1)
+        width = sum(_size(widget).width() for widget in shown) + self._spacing * max(0, len(shown) - 1)
         return QSize(width, self.heightForWidth(max(self.width(), self.minimumSizeHint().width())))
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
@@ -116,15 +116,18 @@ class FlowRow(QWidget):
             top += height + self._spacing
 
 
+def _size(widget: QWidget) -> QSize:
+    return widget.sizeHint().boundedTo(widget.maximumSize()).expandedTo(widget.minimumSize())
+
+
 def _least(widget: QWidget) -> int:
     """Return the width a widget gets at least."""
-    if widget.sizePolicy().horizontalPolicy() == QSizePolicy.Policy.Ignored:
-        return widget.minimumWidth()
-    return max(widget.minimumWidth(), widget.sizeHint().width())
+    ignored = widget.sizePolicy().horizontalPolicy() == QSizePolicy.Policy.Ignored
+    return widget.minimumWidth() if ignored else _size(widget).width()
 
 
 def _tall(widget: QWidget) -> int:
-    return max(widget.minimumHeight(), widget.sizeHint().height())
+    return _size(widget).height()
 
 
 def _height(line: list[QWidget]) -> int:

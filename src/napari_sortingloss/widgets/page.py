@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QPoint, QRect, Qt
-from qtpy.QtGui import QCursor, QResizeEvent
+from qtpy.QtGui import QCursor, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_sortingloss.widgets.errors import MessageBar
@@ -44,6 +44,10 @@ class Page(QWidget):
         self._layout.addWidget(self.scroll, 1)
         self._layout.addWidget(bar)
         bar.changed.connect(self._arrange)
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """Keep the room that the scroll bar needs in the style that it is shown in."""
+        super().showEvent(event)
         self._keep_room()
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802

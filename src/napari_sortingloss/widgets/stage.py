@@ -97,7 +97,7 @@ class Stage(DockedWidget):
         self.body = QVBoxLayout(content)
         self.body.setContentsMargins(2, 2, 2, 2)
         self.body.setSpacing(6)
-        page = Page(content, self.bar)
+        self.page = page = Page(content, self.bar)
         page.setMinimumHeight(LEAST)
         self.scroll = page.scroll
 
