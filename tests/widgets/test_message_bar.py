@@ -199,6 +199,18 @@ def test_its_buttons_break_into_lines_where_it_is_narrow(stage):
             assert button.geometry().bottom() < stage.bar._buttons.height()
 
 
+def test_tab_goes_from_the_content_over_the_message_to_the_buttons(stage, qtbot):
+    stage.bar.show_error(LOST, "Mend it", lambda: None)
+    stage.window().activateWindow()
+    stage.rows[-1].setFocus()
+    qtbot.waitUntil(stage.rows[-1].hasFocus)
+    order = []
+    while not stage._primary.hasFocus() and len(order) < 10:
+        qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
+        order.append(QApplication.focusWidget().text())
+    assert order == ["Details", "Copy report", "Mend it", "✕", "?", "Start"]
+
+
 def test_a_link_acts_once_and_closes_the_bar(stage):
     asked: list[str] = []
     stage.bar.show_message("notice", "There.", "Go there ▸", lambda: asked.append("went"))

@@ -29,7 +29,7 @@ FIRST = (
 )
 UNPAINTED = {
     "empty": "unpainted: ● unknown, nothing is said about this slice yet",
-    "partial": "unpainted: ● unknown ({} paints background, napari's label 255)",
+    "partial": "unpainted: ● unknown ({} paints background)",
     "complete": "unpainted: ○ background",
 }
 NAPARI_KEYS = "efplzxbv"
@@ -119,6 +119,7 @@ class ClassPanel(QWidget):
         )
         self.table.set_rows([*rows, background] if rows else [])
         self.table.setVisible(bool(rows))
+        self.tools.setVisible(bool(rows))
         self.invitation.setVisible(not rows)
         values = [row.value for row in rows]
         if self._wanted in values:
@@ -141,7 +142,8 @@ class ClassPanel(QWidget):
     def set_keys(self, taken: Collection[str]) -> None:
         """Say how to paint and erase by key, where these keys are the classes' and ours."""
         self.taken = frozenset(taken)
-        self.tools.setText(f"over the image: {said_tools(taken)}")
+        background = f"{keys_of('annotate.background')} background (label {BACKGROUND} in napari)"
+        self.tools.setText(f"over the image: {said_tools(taken)} · {background}")
 
     def show_selected(self, value: int) -> None:
         """Follow what napari paints with; a value that is no class can be made one."""

@@ -157,6 +157,10 @@ class MessageBar(QFrame):
         """Whether it shows an error."""
         return not self.isHidden() and self.level == "error"
 
+    def in_tab_order(self) -> list[QWidget]:
+        """Return what the Tab key stops at."""
+        return [self._details_button, self._copy, *self._links, self._close, self._details]
+
     def show_error(
         self,
         error: BaseException,

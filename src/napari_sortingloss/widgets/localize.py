@@ -377,13 +377,9 @@ class LocalizeWidget(Stage):
         super().showEvent(event)
         self.review.appear()
 
-    def _order_tabs(self) -> None:
-        """Let Tab reach the verdict after the box and before the buttons at the bottom."""
-        super()._order_tabs()
-        before = self._footer.widgets[0].previousInFocusChain()
-        for button in (self.reopen_button, self.accept_button, self.skip_button):
-            self.setTabOrder(before, button)
-            before = button
+    def below(self) -> list[QWidget]:
+        """Return the verdict before the buttons at the bottom."""
+        return [self.reopen_button, self.accept_button, self.skip_button, *super().below()]
 
     def apply_theme(self, colors: Colors) -> None:
         """Restyle, the plot too."""

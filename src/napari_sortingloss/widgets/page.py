@@ -63,7 +63,7 @@ class Page(QWidget):
         if self._there:
             self.bar.fit(self.width(), int(PART * self.height()))
             if not before:
-                self._choose_end()
+                self._choose_end()  # and stay there, also when it grows
         content.setMinimumHeight(self.height() if self._there else 0)
         self._over = self.bar.height() if self._there and self.on_top else 0
         self._layout.activate()
@@ -73,9 +73,8 @@ class Page(QWidget):
         height = self.bar.height()
         low, high = QRect(0, self.height() - height, self.width(), height), QRect(0, 0, self.width(), height)
         mouse, focus = self.mapFromGlobal(QCursor.pos()), self._of_focus()
-        self.on_top = (
-            low.contains(mouse) or (low.intersects(focus) and not high.contains(mouse))
-        ) and not high.intersects(focus)
+        in_the_way = low.contains(mouse) or (low.intersects(focus) and not high.contains(mouse))
+        self.on_top = self.isVisible() and in_the_way and not high.intersects(focus)
         self._layout.removeWidget(self.bar)
         self._layout.insertWidget(0 if self.on_top else 1, self.bar)
 

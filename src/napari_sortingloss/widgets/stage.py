@@ -255,16 +255,20 @@ class Stage(DockedWidget):
             fit_screen(window)
 
     def _order_tabs(self) -> None:
-        """Let Tab reach the buttons at the bottom after the content, whatever was made first."""
+        """Let Tab go through the content, the message over its end and the buttons, whatever was made first."""
         content = self.scroll.widget()
         last, step = content, content.nextInFocusChain()
         while step is not content:
             if content.isAncestorOf(step) and step.focusPolicy() != Qt.FocusPolicy.NoFocus:
                 last = step
             step = step.nextInFocusChain()
-        for widget in self._footer.widgets:
+        for widget in (*self.bar.in_tab_order(), *self.below()):
             self.setTabOrder(last, widget)
             last = widget
+
+    def below(self) -> list[QWidget]:
+        """Return what lies below the content, in the order of the Tab key."""
+        return self._footer.widgets
 
     def _leave_focus(self) -> None:
         """Let no button take the focus from a click: Space in the image would press it again, and it may be gone next."""
