@@ -52,7 +52,7 @@ def viewer(viewer):
 
 @pytest.fixture
 def shown(viewer, study) -> LocalizeLayers:
-    layers.show(viewer, [layers.plan(study.volume("fish_a"))])
+    layers.show(viewer, [layers.plan(study.volume("fish_a"))], into_view=False)
     made = localize_layers_of(viewer)
     made.show(planned(study))
     return made

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QFocusEvent, QKeyEvent, QShowEvent
+from qtpy.QtGui import QFocusEvent, QHideEvent, QKeyEvent, QShowEvent
 from qtpy.QtWidgets import (
     QAbstractButton,
     QApplication,
@@ -39,6 +39,7 @@ from napari_sortingloss.widgets.shortcuts import (
     keys_of,
 )
 from napari_sortingloss.widgets.small_screen import fit_screen
+from napari_sortingloss.widgets.stage_layers import stage_layers_of
 from napari_sortingloss.widgets.theme import Colors, follow_theme, style_sheet
 
 STUDY = "study"
@@ -137,6 +138,11 @@ class Stage(DockedWidget):
         self.follow(self.session.study_changed, self._on_another_study)
         self.follow(self.session.current_volume_changed, self.bar.turn_to)
         follow_theme(self, viewer, self.apply_theme)
+
+    @property
+    def in_sight(self) -> bool:
+        """Whether a person sees this stage, not another tab."""
+        return self.isVisibleTo(self.window())
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """Return the width of a napari dock."""
@@ -249,10 +255,18 @@ class Stage(DockedWidget):
         super().showEvent(event)
         self._order_tabs()
         self._leave_focus()
+        if self.session.viewer is not None:
+            stage_layers_of(self.session.viewer).came(self.key)
         window = self.window()
         if isinstance(window, QMainWindow):
             self.session.attach_window(window)
             fit_screen(window)
+
+    def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
+        """Let the stage that comes into sight show its own layers; a window that is only minimised keeps them."""
+        super().hideEvent(event)
+        if not event.spontaneous() and self.session.viewer is not None:
+            stage_layers_of(self.session.viewer).went(self.key)
 
     def _order_tabs(self) -> None:
         """Let Tab go through the content, the message over its end and the buttons, whatever was made first."""
