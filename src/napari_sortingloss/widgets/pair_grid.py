@@ -16,9 +16,9 @@ class PairGrid(QGridLayout):
     def minimumSize(self) -> QSize:  # noqa: N802
         """Return the width of one pair in a row, and the height of two."""
         margins, pairs = self.contentsMargins(), self._pairs()
-        inputs = max((one.minimumSize().width() for _, one in pairs), default=0)
-        width = self._labels(pairs) + inputs + margins.left() + margins.right()
-        wide = super().minimumSize()
+        labels, wide = self._labels(pairs), super().minimumSize()
+        widths = [item.minimumSize().width() + (labels if label is not None else 0) for label, item in pairs]
+        width = max(widths, default=0) + margins.left() + margins.right()
         return QSize(min(width, wide.width()), wide.height())
 
     def hasHeightForWidth(self) -> bool:  # noqa: N802

@@ -11,7 +11,7 @@ from napari_sortingloss.widgets.predicted import Predicted
 from napari_sortingloss.widgets.shortcuts import KeyedCheckBox
 
 ABOUT = (
-    "<p>Where the run was sure, what it predicted teaches too: slices that nobody painted, half of the pieces. It pays most "
+    "<p>Where the run was sure, what it predicted of {} teaches too: slices that nobody painted, half of the pieces. It pays most "
     "where volumes were predicted along all three axes. How sure is said under <i>More</i>.</p>"
 )
 FIRST = (
@@ -73,8 +73,8 @@ class LearnAlso(KeyedCheckBox):
         volumes = self.volumes()
         self.setVisible(bool(self._run))
         self.setEnabled(bool(volumes))
-        self.setToolTip(ABOUT if volumes else FIRST)
-        behind = f" ({words.count(len(volumes), 'volume')})" if volumes else ""
+        self.setToolTip(ABOUT.format(words.count(len(volumes), "volume")) if volumes else FIRST)
+        behind = f" ({len(volumes)})" if volumes else ""
         self.setText(f"Lear&n also from its predictions{behind}")
         if not volumes:
             self.setChecked(False)
