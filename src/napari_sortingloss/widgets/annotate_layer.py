@@ -22,7 +22,7 @@ from napari_sortingloss.widgets.layers import (
     UNITS,
     LayerPlan,
     fitting_unit,
-    take_away_in_turn,
+    take_away,
 )
 from napari_sortingloss.widgets.theme import unwrap
 from napari_sortingloss.widgets.view import go_to, slice_in_view, step_along
@@ -245,7 +245,7 @@ class AnnotationLayer:
         self.detach()
         viewer = self._viewer()
         if viewer is not None and self.layer in viewer.layers:
-            take_away_in_turn(viewer, [self.layer])
+            take_away(viewer, [self.layer])
 
     def detach(self) -> None:
         """Let go of the layer."""

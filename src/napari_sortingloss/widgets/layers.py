@@ -6,8 +6,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
-
 from napari_sortingloss.errors import BadInput
 from napari_sortingloss.widgets.theme import unwrap
 from napari_sortingloss.widgets.view import fit, go_to, slice_in_view, step_along
@@ -17,8 +15,6 @@ if TYPE_CHECKING:
 
 MARK = "napari_sortingloss"
 AXES = ("z", "y", "x")
-PAUSE = 50
-"""Milliseconds between the removals of two layers: time to draw the canvas."""
 UNITS = {"": "pixel", "px": "pixel", "µm": "um"}
 
 
@@ -117,7 +113,7 @@ def show(
             layer = spare.pop()
             layer.metadata[MARK] = item.mark
         elif layer is not None and layer.data[0].shape != item.data[0].shape:
-            viewer.layers.remove(layer)
+            take_away(viewer, [layer])
             layer = None
         if layer is None:
             layer = viewer.add_image(item.data, **{**options(item), "units": (unit,) * 3})
@@ -127,7 +123,7 @@ def show(
             layer.name = item.name
             layer.visible = True
         shown.append(layer)
-    take_away_in_turn(viewer, [*spare, *others])
+    take_away(viewer, [*spare, *others])
     if shown:
         viewer.layers.selection = set(shown)
         viewer.layers.selection.active = shown[-1]
@@ -175,7 +171,7 @@ def leave_other_studies(viewer: Any, study: str) -> None:
         for layer in ours(viewer)
         if layer.metadata[MARK].get("study") != study and layer.metadata[MARK].get("content") != "annotations"
     ]
-    take_away_in_turn(viewer, gone)
+    take_away(viewer, gone)
 
 
 def options(item: LayerPlan) -> dict[str, Any]:
@@ -197,34 +193,12 @@ def find(viewer: Any, mark: dict[str, str]) -> Any:
     return next((layer for layer in unwrap(viewer).layers if layer.metadata.get(MARK) == mark), None)
 
 
-def take_away(viewer: Any, mark: dict[str, str]) -> None:
-    """Remove the layer of ours with this mark, if there is one."""
-    layer = find(viewer, mark)
-    if layer is not None:
-        unwrap(viewer).layers.remove(layer)
-
-
-def take_away_in_turn(viewer: Any, gone: Iterable[Any]) -> None:
-    """Remove layers, ours no more at once, from the top down with a pause after each.
-
-    napari 0.9.2 on a software renderer (Mesa) crashes at the next slice where several are removed without the canvas being
-    drawn in between, whoever removes them.
-    """
+def take_away(viewer: Any, gone: Iterable[Any]) -> None:
+    """Remove layers, which are ours no more."""
     viewer = unwrap(viewer)
-    waiting = sorted(gone, key=viewer.layers.index)
-    for layer in waiting:
+    for layer in sorted(gone, key=viewer.layers.index, reverse=True):
         layer.metadata.pop(MARK, None)
-
-    def remove_top() -> None:
-        while waiting:
-            layer = waiting.pop()
-            if layer in viewer.layers:
-                viewer.layers.remove(layer)
-                break
-        if waiting:
-            QTimer.singleShot(PAUSE, remove_top)
-
-    remove_top()
+        viewer.layers.remove(layer)
 
 
 def rename(viewer: Any, study: str, old: str, new: str | None) -> None:
@@ -240,7 +214,7 @@ def rename(viewer: Any, study: str, old: str, new: str | None) -> None:
         else:
             layer.metadata[MARK] = {**mark, "volume": new}
             layer.name = layer.name.replace(old, new, 1)
-    take_away_in_turn(viewer, gone)
+    take_away(viewer, gone)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from psygnal import Signal
 
 from napari_sortingloss.study.boxes import NO_BOX, Box
 from napari_sortingloss.widgets.box_layer import BoxLayer
-from napari_sortingloss.widgets.layers import AXES, MARK, find, fitting_unit, take_away_in_turn
+from napari_sortingloss.widgets.layers import AXES, MARK, find, fitting_unit, take_away
 from napari_sortingloss.widgets.localize_plan import LocalizePlan, PlacedMap, Triple, mesh_of, placed, plan
 from napari_sortingloss.widgets.stage_layers import stage_layers_of
 from napari_sortingloss.widgets.theme import unwrap
@@ -149,7 +149,7 @@ class LocalizeLayers:
         self.plan = None
         for layer in gone:
             self._let_go(layer)
-        take_away_in_turn(viewer, gone)
+        take_away(viewer, gone)
 
     def _adopt(self, viewer: Any) -> None:
         """Find layers of ours that are there without us: those of a viewer whose panel was closed and opened again."""
@@ -242,7 +242,8 @@ class LocalizeLayers:
         there = self.layers.get("hull")
         if mesh is None:
             if there is not None:
-                viewer.layers.remove(there)
+                self._let_go(there)
+                take_away(viewer, [there])
             return
         if there is not None:
             there.data = mesh

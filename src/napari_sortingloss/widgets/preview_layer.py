@@ -11,7 +11,7 @@ import numpy as np
 from napari.utils import DirectLabelColormap
 from numpy.typing import NDArray
 
-from napari_sortingloss.widgets.layers import AXES, MARK, UNITS, fitting_unit, ours
+from napari_sortingloss.widgets.layers import AXES, MARK, UNITS, fitting_unit, ours, take_away
 from napari_sortingloss.widgets.theme import unwrap
 
 if TYPE_CHECKING:
@@ -147,5 +147,5 @@ class PreviewLayer:
         """Take the layer away."""
         viewer, layer = self._viewer(), self.layer
         if viewer is not None and layer is not None:
-            viewer.layers.remove(layer)
+            take_away(viewer, [layer])
         self.at = None

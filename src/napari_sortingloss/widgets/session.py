@@ -21,6 +21,7 @@ from napari_sortingloss.widgets.background import Background
 from napari_sortingloss.widgets.jobs import Job, JobRunner
 from napari_sortingloss.widgets.localized import Localized, look_at
 from napari_sortingloss.widgets.predicted import Predicted, look_at_predictions
+from napari_sortingloss.widgets.software_renderer import look_after_canvas
 from napari_sortingloss.widgets.states import VolumeState, volume_states
 from napari_sortingloss.widgets.theme import unwrap
 
@@ -129,6 +130,8 @@ class Session(QObject):
     def __init__(self, viewer: Any = None) -> None:
         super().__init__()
         self._viewer = weakref.ref(unwrap(viewer)) if viewer is not None else (lambda: None)
+        if viewer is not None:
+            look_after_canvas(viewer)
         self.study: Study | None = None
         self.volumes: dict[str, VolumeRecord] = {}
         self.states: dict[str, VolumeState] = {}
