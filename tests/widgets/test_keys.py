@@ -682,7 +682,7 @@ def test_the_panel_and_the_status_bar_of_napari_name_the_keys_as_they_are_here(p
     assert "E eraser" in said
     assert "P brush" in said
     assert f"{keys_of('annotate.polygon')} polygon" in said
-    assert "0 background (label 255 in napari)" in said
+    assert "0 background (255 in napari)" in said
     for mode in ("erase", "fill", "pan_zoom", "paint"):
         layer.mode = mode
         assert "<1>" not in viewer.help

@@ -142,7 +142,7 @@ class ClassPanel(QWidget):
     def set_keys(self, taken: Collection[str]) -> None:
         """Say how to paint and erase by key, where these keys are the classes' and ours."""
         self.taken = frozenset(taken)
-        background = f"{keys_of('annotate.background')} background (label {BACKGROUND} in napari)"
+        background = f"{keys_of('annotate.background')} background ({BACKGROUND} in napari)"
         self.tools.setText(f"over the image: {said_tools(taken)} · {background}")
 
     def show_selected(self, value: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from napari.settings import get_settings
 
+from napari_sortingloss.study.classes import BACKGROUND
 from napari_sortingloss.widgets.shortcuts import keys_of
 
 TOOLS = {
@@ -37,16 +38,19 @@ def tool_keys(taken: Collection[str]) -> dict[str, str]:
 
 
 def said_tools(taken: Collection[str]) -> str:
-    """Return the keys in a line, e.g. ``"P brush · E eraser · F fill · G polygon"``."""
-    keys = tool_keys(taken)
-    said = [f"{key} {tool}" for tool, key in keys.items()]
-    return " · ".join([*said, f"{keys_of('annotate.polygon')} polygon"])
+    """Return how to paint and erase by key in a line, e.g. ``"P brush · E eraser · F fill · G polygon"``."""
+    return " · ".join(f"{key} {tool}" for key, tool in _all(taken) if tool != "move")
 
 
 def status_help(taken: Collection[str]) -> str:
     """Return what napari's status bar is to say instead of the keys it would have without us."""
     classes = sorted(key for key in taken if key.isdigit() and key != "0")
-    numbers = [
-        f"{classes[0]} … {classes[-1]} paint a class" if len(classes) > 1 else "1 paints a class"
-    ] * bool(classes)
-    return ", ".join([*numbers, "0 known background (label 255)", *said_tools(taken).split(" · ")])
+    first = f"{classes[0]} … {classes[-1]} paint a class, " if classes else ""
+    return f"{first}0 known background (label {BACKGROUND}), " + ", ".join(
+        f"{k} {tool}" for k, tool in _all(taken)
+    )
+
+
+def _all(taken: Collection[str]) -> list[tuple[str, str]]:
+    keys = [(key, tool) for tool, key in tool_keys(taken).items()]
+    return [*keys, (keys_of("annotate.polygon"), "polygon")]
