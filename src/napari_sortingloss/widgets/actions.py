@@ -11,6 +11,7 @@ from napari_sortingloss.events import Event
 from napari_sortingloss.widgets import dialogs, layers
 from napari_sortingloss.widgets.annotating import annotating_of
 from napari_sortingloss.widgets.sample import sample_job
+from napari_sortingloss.widgets.stage import EDIT
 from napari_sortingloss.widgets.training_actions import order_job, turn_round
 
 if TYPE_CHECKING:
@@ -58,8 +59,7 @@ class StudyActions:
 
             return export(study, ExportSettings(volume=name, to=path))
 
-        stage.bar.clear()
-        stage.watch(stage.session.jobs.submit(f"Exporting {name}", make, "export"), stage.after_export)
+        stage.submit(f"Exporting {name}", make, "export", stage.after_export)
 
     def flip(self, name: str) -> None:
         """Turn the direction of a volume round and, where a run found it upside down, order it again."""
@@ -71,18 +71,18 @@ class StudyActions:
 
         def done(_: Any) -> None:
             stage.session.refresh()
-            stage.bar.show_message(
-                "success", f"{name} is now counted the other way round; nothing was copied."
-            )
             if run:
                 self._order(study, run, name)
+            text = f"{name} is now counted the other way round; nothing was copied."
+            stage.bar.show_message("success", text, about=name)
 
+        stage.bar.begin(EDIT)
         stage.background.run(lambda: turn_round(study, name), done)
 
     def _order(self, study: Study, run: str, name: str) -> None:
-        stage = self._stage
-        job = order_job(study, run, (name,))
-        stage.watch(stage.session.jobs.submit(f"Ordering {name} again", job, "order"), self._on_ordered)
+        self._stage.submit(
+            f"Ordering {name} again", order_job(study, run, (name,)), "order", self._on_ordered
+        )
 
     def _on_ordered(self, result: dict[str, Any]) -> None:
         """Say what came of a flip."""
@@ -92,13 +92,15 @@ class StudyActions:
                 text = (
                     f"{name} is flipped, and now its slices come out in reverse {rho}: it was right before."
                 )
-                self._stage.bar.show_message("warning", text, "Flip back", lambda name=name: self.flip(name))
+                self._stage.bar.show_message(
+                    "warning", text, "Flip back", lambda name=name: self.flip(name), about=name
+                )
             elif volume["spearman"] > ORDERED:
                 text = f"{name} is flipped; its slices now run the right way {rho}."
-                self._stage.bar.show_message("success", text)
+                self._stage.bar.show_message("success", text, about=name)
             else:
                 text = f"{name} is flipped, but the network cannot tell which way its slices run {rho}."
-                self._stage.bar.show_message("notice", text)
+                self._stage.bar.show_message("notice", text, about=name)
 
     def update(self, names: Sequence[str], changes: Mapping[str, Any]) -> None:
         """Change axis, direction, voxel size or unit of volumes."""
@@ -132,9 +134,7 @@ class StudyActions:
     def open_sample(self) -> None:
         """Make the sample study, if it is not there yet, and open it."""
         stage = self._stage
-        stage.bar.clear()
-        job = stage.session.jobs.submit("Making the sample study", sample_job, "sample")
-        stage.watch(job, stage.after_sample)
+        stage.submit("Making the sample study", sample_job, "sample", stage.after_sample)
 
     def _reshow(self, names: Sequence[str]) -> Callable[[Any, Study], None]:
         """Bring layers that are open up to date."""
@@ -166,4 +166,5 @@ class StudyActions:
             stage.session.refresh()
             stage.reload_details()
 
+        stage.bar.begin(EDIT)
         stage.background.run(lambda: change(study), done, failed)

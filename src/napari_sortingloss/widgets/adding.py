@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from napari_sortingloss.widgets.jobs import Job
     from napari_sortingloss.widgets.study import StudyWidget
 
+ADD = "add"
+"""The kind of the job."""
+
 
 class Adding:
     """What the Study stage does with files and layers that are to become volumes.
@@ -66,6 +69,7 @@ class Adding:
         again = reading is not None and reading != panel.reading()
         every = [*panel.paths(), *paths] if again else list(paths)
         options = reading if reading is not None else panel.reading()
+        stage.bar.begin(ADD)
         stage.bar.show_message("notice", f"Looking into {_named(paths)}…", "Cancel", self.stop_looking)
         stage.background.run(
             partial(find_candidates, every, options),
@@ -76,19 +80,19 @@ class Adding:
     def choose_layer(self, layer: Any) -> None:
         """Put an open layer into the batch."""
         stage = self._stage
+        stage.bar.begin(ADD)
         try:
             found = layers.read_layer(layer)
         except UserError as error:
             stage.bar.show_error(error)
             return
-        stage.bar.clear()
         if not self._offer([layer_candidate(found)]):
             stage.bar.show_message("notice", f"'{found.name}' was chosen already.")
 
     def stop_looking(self) -> None:
         """Forget the files that are being looked into."""
         self._stage.background.drop("candidates")
-        self._stage.bar.clear()
+        self._stage.bar.begin(ADD)
 
     def discard(self) -> None:
         """Forget the batch, and what was chosen for it."""
@@ -98,7 +102,7 @@ class Adding:
 
     def _take(self, paths: Sequence[Path], options: ReadOptions, again: bool, found: Found) -> None:
         stage = self._stage
-        stage.bar.clear()
+        stage.bar.begin(ADD)
         if found.studies and not found.candidates and not found.problems:
             stage.open_path(found.studies[0])
             return
@@ -193,17 +197,13 @@ class Adding:
             return
         assert study is not None
         chosen, settings, windows = list(panel.candidates), panel.settings(), panel.windows()
-        job = stage.session.jobs.submit(
-            f"Adding {words.count(len(chosen), 'volume')}",
-            lambda: _add(study, chosen, settings, windows),
-            "add",
-        )
-        self._follow(job)
+        title = f"Adding {words.count(len(chosen), 'volume')}"
+        self._follow(stage.session.jobs.submit(title, lambda: _add(study, chosen, settings, windows), ADD))
         self.discard()
 
     def adopt(self) -> None:
         """Follow the job that was begun before the panel was opened, if there is one."""
-        job = self._stage.session.jobs.find("add")
+        job = self._stage.session.jobs.find(ADD)
         if job is not None:
             self._follow(job)
 

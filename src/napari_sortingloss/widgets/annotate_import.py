@@ -250,7 +250,7 @@ class LabelImport:
         editor = annotating.editor
         if study is None or editor is None:
             return None
-        job = stage.session.jobs.submit(
+        job = stage.submit(
             f"Importing labels of {settings.volume}", _job(study, settings, editor, annotating.shared), IMPORT
         )
         annotating.hold()
@@ -265,16 +265,10 @@ class LabelImport:
             there = weak()
             if there is not None:
                 there.session.refresh()
-                there.bar.show_message("success", _said(value))
-
-        def failed(error: BaseException) -> None:
-            there = weak()
-            if there is not None:
-                there.bar.show_error(error)
+                there.bar.show_message("success", _said(value), about=settings.volume)
 
         job.signals.ended.connect(ended)
         job.signals.finished.connect(finished)
-        job.signals.failed.connect(failed)
         return job
 
 

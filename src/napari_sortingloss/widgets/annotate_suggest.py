@@ -179,8 +179,7 @@ class Suggestions:
 
             return suggest(study, leave_a_core(SuggestSettings(run=run)))  # type: ignore[arg-type]
 
-        job = stage.session.jobs.submit(f"Looking for slices worth annotating with {run}", make, SUGGEST)
-        job.signals.failed.connect(stage.bar.show_error)
+        stage.submit(f"Looking for slices worth annotating with {run}", make, SUGGEST)
 
     def same_anatomy(self, volume: str, index: int, then: Any) -> None:
         """Find the same anatomy in other volumes; ``then(places)`` is called on the GUI thread.

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sortingloss.errors import BadSetting
-from napari_sortingloss.widgets.fields import calm_wheel
+from napari_sortingloss.widgets.fields import calm_wheel, narrow
 from napari_sortingloss.widgets.stage import set_property
 
 ARROWS = {"+": "↑", "-": "↓"}
@@ -49,6 +49,7 @@ class AxisEdit(QWidget):
         for combo in (self.axis, self.direction):
             calm_wheel(combo)
             combo.activated.connect(lambda *_: self.changed.emit())
+        narrow(self.direction)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -84,7 +85,7 @@ class VoxelSizeEdit(QWidget):
             box.setPlaceholderText(axis)
             box.setToolTip(f"Distance of the voxels along {axis}")
             box.setAccessibleName(f"Voxel size along {axis}")
-            box.setMinimumWidth(32)
+            box.setMinimumWidth(28)
             box.textChanged.connect(lambda *_: self._mark())
             box.editingFinished.connect(self._tell)
             self.boxes.append(box)
@@ -96,6 +97,7 @@ class VoxelSizeEdit(QWidget):
         self.unit.setToolTip("Unit of the voxel size")
         self.unit.setAccessibleName("Unit of the voxel size")
         self.unit.setProperty("slim", True)
+        self.unit.setMinimumWidth(44)
         calm_wheel(self.unit)
         self.unit.activated.connect(self._tell)
         layout.addWidget(self.unit)

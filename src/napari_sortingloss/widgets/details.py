@@ -61,6 +61,7 @@ class VolumeDetails(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.setHorizontalSpacing(8)
         form.setVerticalSpacing(4)
+        form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
         form.addRow("Ordering axis", self.axis)
         form.addRow("Voxel size", self.size_row)
         layout = QVBoxLayout(self)

@@ -58,6 +58,17 @@ class _NoScroll(QObject):
         return False
 
 
+NARROW = 110
+"""An input gets at least this width; a number could ask for room for the largest one there is."""
+
+
+def narrow(combo: QComboBox) -> QComboBox:
+    """Let a menu be as narrow as the panel; the list that it opens shows all of each entry."""
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(6)
+    return combo
+
+
 def calm_wheel(widget: QWidget) -> None:
     """Let the wheel scroll the panel unless the input has the focus."""
     widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -132,6 +143,7 @@ class _Number(FieldEdit):
         if field.about.unit:
             box.setSuffix(f" {field.about.unit}")
         box.setKeyboardTracking(False)
+        box.setMinimumWidth(min(NARROW, box.sizeHint().width()))
         calm_wheel(box)
         box.valueChanged.connect(self._tell)
         self.widget = self._box = box
@@ -146,7 +158,7 @@ class _Number(FieldEdit):
 
 class _Choice(FieldEdit):
     def __init__(self, field: Field) -> None:
-        self._combo = QComboBox()
+        self._combo = narrow(QComboBox())
         if field.optional:
             self._combo.addItem(AUTO, None)
         for choice in field.choices:
@@ -182,7 +194,7 @@ class _OptionalFlag(FieldEdit):
     """Yes, no, or left to the program."""
 
     def __init__(self) -> None:
-        self._combo = QComboBox()
+        self._combo = narrow(QComboBox())
         for text, value in ((AUTO, None), ("yes", True), ("no", False)):
             self._combo.addItem(text, value)
         calm_wheel(self._combo)

@@ -8,11 +8,15 @@ from typing import Any
 
 from psygnal import Signal
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QFormLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.settings import Settings
 from napari_sortingloss.widgets.fields import FieldEdit, edit_for
+
+BESIDE_TITLE = 36
+"""Pixels of the arrow and the margins beside the title of a fold."""
 
 
 class Fold(QWidget):
@@ -28,8 +32,12 @@ class Fold(QWidget):
 
     def __init__(self, title: str, content: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._title = title
         self._button = QToolButton()
         self._button.setText(title)
+        self._button.setToolTip(title)
+        self._button.setMinimumWidth(60)
+        self._button.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self._button.setCheckable(True)
         self._button.setProperty("quiet", True)
         self._button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
@@ -45,7 +53,19 @@ class Fold(QWidget):
 
     def set_title(self, title: str) -> None:
         """Change the heading."""
-        self._button.setText(title)
+        self._title = title
+        self._button.setToolTip(title)
+        self._say_title()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Write as much of the title as there is room for."""
+        super().resizeEvent(event)
+        self._say_title()
+
+    def _say_title(self) -> None:
+        room = max(0, self.width() - BESIDE_TITLE)
+        elided = self._button.fontMetrics().elidedText(self._title, Qt.TextElideMode.ElideRight, room)
+        self._button.setText(elided)
 
     @property
     def is_open(self) -> bool:

@@ -8,16 +8,18 @@ from typing import Any
 
 from psygnal import Signal
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.networks import ENCODERS
 from napari_sortingloss.pretext import TASKS, settings_for
 from napari_sortingloss.settings import Field
 from napari_sortingloss.widgets.background import Background
-from napari_sortingloss.widgets.fields import AUTO, FieldEdit, calm_wheel, edit_for
+from napari_sortingloss.widgets.fields import AUTO, FieldEdit, calm_wheel, edit_for, narrow
 from napari_sortingloss.widgets.forms import Form
 from napari_sortingloss.widgets.needs import said_needs
+from napari_sortingloss.widgets.pair_grid import PairGrid
+from napari_sortingloss.widgets.shortcuts import Button
 from napari_sortingloss.widgets.split import Split, SplitDialog, adapt, propose
 
 HERE, DETACHED = "here", "detached"
@@ -61,7 +63,8 @@ class PretrainForm(QWidget):
         self.task.currentIndexChanged.connect(lambda *_: self._on_task())
         self.volumes = QLabel()
         self.volumes.setMinimumWidth(40)
-        self.edit_button = QPushButton("&Edit…")
+        self.volumes.setWordWrap(True)
+        self.edit_button = Button("&Edit…", "pretrain.volumes")
         self.edit_button.setProperty("small", True)
         self.edit_button.setToolTip("Choose the volumes to train on and those kept out for validation")
         self.edit_button.clicked.connect(lambda *_: self.edit_split())
@@ -74,7 +77,7 @@ class PretrainForm(QWidget):
         )
         self.where.setAccessibleName("Run")
         for box in (self.task, self.where):
-            calm_wheel(box)
+            calm_wheel(narrow(box))
         self.where.currentIndexChanged.connect(lambda *_: self._tell())
         self.needs = QLabel()
         self.needs.setWordWrap(True)
@@ -84,7 +87,7 @@ class PretrainForm(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.volumes, 1)
         row.addWidget(self.edit_button)
-        self._grid = QGridLayout()
+        self._grid = PairGrid()
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setHorizontalSpacing(8)
         self._grid.setVerticalSpacing(4)

@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -27,11 +26,13 @@ from napari_sortingloss.widgets.background import Background
 from napari_sortingloss.widgets.fields import AUTO, FieldEdit, calm_wheel, edit_for
 from napari_sortingloss.widgets.forms import Form
 from napari_sortingloss.widgets.needs import said_needs
+from napari_sortingloss.widgets.pair_grid import PairGrid
 from napari_sortingloss.widgets.predicted import Predicted
 from napari_sortingloss.widgets.segment_slices import about_slices, said_slices
 from napari_sortingloss.widgets.segment_start import StartFrom
 from napari_sortingloss.widgets.segment_taught import LearnAlso
 from napari_sortingloss.widgets.session import RunInfo
+from napari_sortingloss.widgets.shortcuts import Button
 from napari_sortingloss.widgets.split import Split, SplitDialog, adapt
 
 HERE, DETACHED = "here", "detached"
@@ -95,7 +96,7 @@ class SegmentForm(QWidget):
         self.slices = QLabel()
         self.slices.setWordWrap(True)
         self.slices.setMinimumWidth(40)
-        self.edit_button = QPushButton("&Edit…")
+        self.edit_button = Button("&Edit…", "segment.slices")
         self.edit_button.setProperty("small", True)
         self.edit_button.setToolTip("Choose the volumes whose slices to train on, and those to measure on")
         self.edit_button.clicked.connect(lambda *_: self.edit_split())
@@ -121,7 +122,7 @@ class SegmentForm(QWidget):
         self._on_start()
 
     def _lay_out(self) -> None:
-        grid = QGridLayout()
+        grid = PairGrid()
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(6)
         grid.setVerticalSpacing(4)

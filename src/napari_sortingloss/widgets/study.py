@@ -25,9 +25,8 @@ from napari_sortingloss.widgets.adding import Adding
 from napari_sortingloss.widgets.details import VolumeDetails
 from napari_sortingloss.widgets.header import StudyHeader
 from napari_sortingloss.widgets.import_panel import ImportPanel
-from napari_sortingloss.widgets.jobs import Job
-from napari_sortingloss.widgets.shortcuts import keys_of
-from napari_sortingloss.widgets.stage import Stage, allow
+from napari_sortingloss.widgets.shortcuts import Button, keys_of
+from napari_sortingloss.widgets.stage import EDIT, STUDY, Stage, allow
 from napari_sortingloss.widgets.theme import Colors
 from napari_sortingloss.widgets.volume_table import LOW, VolumeTable
 
@@ -77,9 +76,9 @@ class StudyWidget(Stage):
         layout = QHBoxLayout(row)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        self.add_files_button, self.add_folder_button, self.from_layer_button = (
-            QPushButton(text) for text in ("&Add files…", "A&dd folder…", "From la&yer")
-        )
+        self.add_files_button = Button("&Add files…", "study.add_files")
+        self.add_folder_button = Button("Add fold&er…", "study.add_folder")
+        self.from_layer_button = Button("From la&yer", "study.from_layer")
         for button, key, tip, action in (
             (self.add_files_button, "study.add_files", "Add volumes from files", self.add_files),
             (
@@ -115,7 +114,7 @@ class StudyWidget(Stage):
         self.along = QCheckBox("slider along ordering axis")
         self.along.setChecked(True)
         self.along.setToolTip("Let the viewer's slider step through the slices that are put in order")
-        self._footer.insertWidget(1, self.along)
+        self._footer.add(self.along, pin=True)
         self.discard_button = self.add_button(
             "Discard", self.discard, "Forget the chosen files and their settings"
         )
@@ -145,12 +144,16 @@ class StudyWidget(Stage):
         self.table.flip_requested.connect(self.actions_.flip)
         self.table.model_.renamed.connect(self.actions_.rename)
         self.details.edited.connect(self.actions_.update)
-        self.details.failed.connect(self.bar.show_error)
+        self.details.failed.connect(self._on_refused)
         self.import_panel.changed.connect(self._update_buttons)
         self.adding.adopt()
         making = session.jobs.find("sample")  # begun before the panel was opened
         if making is not None:
             self.watch(making, self.after_sample)
+
+    def home(self) -> QWidget:
+        """The table of volumes."""
+        return self.table
 
     # ------------------------------------------------------------------------------------------ opening and making
     def open_study(self) -> None:
@@ -167,7 +170,7 @@ class StudyWidget(Stage):
 
     def open_path(self, path: Path, *, create: bool = False, then: Callable[[], None] | None = None) -> None:
         """Open, or make, the study in a folder, then go on with `then`."""
-        self.bar.clear()
+        self.bar.begin(STUDY)
 
         def opened() -> None:
             self._read_recent()
@@ -216,7 +219,6 @@ class StudyWidget(Stage):
 
     # ----------------------------------------------------------------------------------------- following the session
     def _on_study(self, study: Any) -> None:
-        self.bar.clear()
         self.header.set_study(study.path if study is not None else None, self.session.free_bytes)
         self._on_volumes()
 
@@ -293,7 +295,9 @@ class StudyWidget(Stage):
     # ------------------------------------------------------------------------------------------------ what jobs say
     def after_export(self, result: dict[str, Any]) -> None:
         """Say where the file is."""
-        self.bar.show_message("success", f"Written to {result.get('path', '')}")
+        self.bar.show_message(
+            "success", f"Written to {result.get('path', '')}", about=result.get("volume", "")
+        )
 
     def after_sample(self, result: dict[str, Any]) -> None:
         """Open the sample study."""
@@ -312,11 +316,8 @@ class StudyWidget(Stage):
         self.session.set_current_volume(name)
         self.go_to("Annotate")
 
-    def watch(self, job: Job, finished: Callable[[dict[str, Any]], None] | None = None) -> None:
-        """Show a job's error in the bar, and call a method of this stage when it is done."""
-        self.follow(job.signals.failed, self.bar.show_error)
-        if finished is not None:
-            self.follow(job.signals.finished, finished)
+    def _on_refused(self, error: BaseException) -> None:
+        self.bar.show_error(error, of=EDIT)
 
     # ------------------------------------------------------------------------------------------------- drag and drop
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802

@@ -112,6 +112,8 @@ def _see_through(color: str) -> str:
 def style_sheet(c: Colors) -> str:
     """Return the style sheet of a stage."""
     return f"""
+    QPushButton {{ border: 1px solid transparent; padding: 3px; }}
+    QPushButton:disabled {{ border-color: {c.field}; }}
     QPushButton[primary="true"] {{ background-color: {c.accent}; color: {c.on_accent}; font-weight: bold;
         padding: 5px 16px; border-radius: 3px; }}
     QPushButton[primary="true"]:hover {{ background-color: {_mix(c.accent, "#ffffff", 0.15)}; }}
@@ -128,8 +130,11 @@ def style_sheet(c: Colors) -> str:
         padding: 2px 8px; }}
     QToolButton[choice="true"]:checked {{ border-color: {c.train}; color: {c.train}; }}
     QToolButton[choice="true"]:focus {{ border: 1px solid {c.train}; }}
-    QPushButton[small="true"] {{ padding: 0px 10px; }}
+    QPushButton[small="true"] {{ padding: 2px 10px; }}
     QAbstractSpinBox {{ min-width: 40px; }}
+    QScrollBar:vertical {{ max-width: 8px; min-width: 8px; margin: 0px; }}
+    QScrollBar:horizontal {{ max-height: 8px; min-height: 8px; margin: 0px; }}
+    QScrollBar::add-line, QScrollBar::sub-line {{ width: 0px; height: 0px; }}
     QAbstractSpinBox[slim="true"] {{ padding: 1px 3px; }}
     QComboBox[slim="true"] {{ padding: 3px 2px 3px 5px; }}
     QComboBox[slim="true"]::drop-down {{ width: 16px; }}
@@ -142,6 +147,7 @@ def style_sheet(c: Colors) -> str:
     QTabBar {{ background: transparent; border: none; }}
     QTabBar::tab {{ padding: 4px 12px; min-height: 18px; background-color: {c.raised}; color: {c.muted};
         border: none; border-bottom: 2px solid transparent; }}
+    QTabBar[tight="true"]::tab {{ padding: 4px; }}
     QTabBar::tab:selected {{ background-color: {c.background}; color: {c.text};
         border-bottom: 2px solid {c.train}; font-weight: bold; }}
     QTabBar::tab:focus {{ color: {c.train}; }}
@@ -155,9 +161,10 @@ def style_sheet(c: Colors) -> str:
         border-left: 4px solid {c.train}; }}
     QFrame[bar="success"] {{ background-color: {_mix(c.good, c.background, 0.85)};
         border-left: 4px solid {c.good}; }}
-    QFrame[bar] QLabel, QFrame[bar] QWidget {{ background-color: transparent; }}
-    QFrame[bar] QPushButton {{ background-color: {c.field}; padding: 3px 8px; }}
-    QFrame[bar] QPlainTextEdit {{ background-color: {c.background}; }}
+    MessageBar QLabel, MessageBar QWidget {{ background-color: transparent; }}
+    MessageBar QScrollArea, MessageBar QLabel {{ border: none; margin: 0px; padding: 0px; }}
+    MessageBar QPushButton {{ background-color: {c.field}; padding: 3px 8px; }}
+    MessageBar QPlainTextEdit {{ background-color: {c.background}; }}
     QTableView {{ background-color: {c.background}; alternate-background-color: {c.raised};
         gridline-color: {c.raised}; border: 1px solid {c.field}; }}
     QTableView::item {{ padding: 2px 4px; }}

@@ -256,6 +256,12 @@ class VolumeTable(QTableView):
         if rows:
             self.edit(rows[0])
 
+    def why_no_key(self, shortcut_id: str) -> str:
+        """Return why a key of the table would do nothing now; empty if it does something."""
+        count = len(self.selected())
+        alone = shortcut_id in ("study.rename", "study.export", "study.flip")
+        return "" if count == 1 or (count and not alone) else f"Select {'one' if alone else 'a'} volume first"
+
     def context_menu(self) -> QMenu:
         """Return the menu for the selected volumes."""
         names = self.selected()
