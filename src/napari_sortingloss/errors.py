@@ -37,6 +37,10 @@ class BadInput(UserError):
     """A file, folder or layer that cannot be used as it is."""
 
 
+class AlreadyExists(BadInput):
+    """A file is in the way and may be replaced, if a person says so."""
+
+
 class NeedsOption(BadInput):
     """A file that can be read once an option says how, e.g. which of its volumes is meant."""
 

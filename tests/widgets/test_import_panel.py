@@ -496,11 +496,13 @@ def test_the_bar_offers_painting_and_pre_training(full, mixed, qtbot):
     full.show_selected()
     qtbot.waitUntil(lambda: "or paint a slice" in full.bar.text)
     full.session.set_current_volume("fish_b")
-    full.bar._other_link.click()
+    paint, pretrain = full.bar._links[:2]
+    assert [paint.text(), pretrain.text()] == ["Paint a slice ▸", "Pre-train ▸"]
+    paint.click()
     assert (asked, full.session.current_volume) == (["Annotate"], "chest")
     assert not full.bar.text
     full.adding.after({"volumes": [{"name": "chest"}]})
-    full.bar._link.click()
+    pretrain.click()
     assert asked == ["Annotate", "Pre-train"]
 
 

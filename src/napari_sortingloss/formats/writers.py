@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_sortingloss.errors import BadInput, OutOfSpace, readable_os_errors
+from napari_sortingloss.errors import AlreadyExists, BadInput, OutOfSpace, readable_os_errors
 from napari_sortingloss.formats.folders import is_zarr
 from napari_sortingloss.formats.label_names import LabelName
 from napari_sortingloss.formats.naming import stem_of, suffix_of
@@ -142,7 +142,9 @@ def _check_target(path: Path, what: str, sink: type[Sink], overwrite: bool) -> N
     if not path.exists():
         return
     if not overwrite:
-        raise BadInput(what, "it exists already", "choose another name, or overwrite it (option 'overwrite')")
+        raise AlreadyExists(
+            what, "it exists already", "choose another name, or overwrite it (option 'overwrite')"
+        )
     if path.is_dir() and not (issubclass(sink, ZarrSink) and (is_zarr(path) or not any(path.iterdir()))):
         raise BadInput(what, "a folder of that name is in the way", "choose another name")
 

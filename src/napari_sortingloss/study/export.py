@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sortingloss.errors import BadInput, BadSetting, readable_os_errors
+from napari_sortingloss.errors import AlreadyExists, BadSetting, readable_os_errors
 from napari_sortingloss.events import Event, Progress, Result
 from napari_sortingloss.formats.label_names import LabelName
 from napari_sortingloss.study.atomic import write_bytes
@@ -212,7 +212,7 @@ def _files_beside(target: Path, piece: _Piece, overwrite: bool) -> dict[Path, by
         files[stem.with_name(f"{stem.name}.labels.txt")] = itk_snap_text(piece.names)
     for path in files:
         if path.exists() and not overwrite and not target.exists():  # that is said first
-            raise BadInput(
+            raise AlreadyExists(
                 f"Cannot write '{path.name}'",
                 "it exists already",
                 "choose another name, or overwrite it (option 'overwrite')",

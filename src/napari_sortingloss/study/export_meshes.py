@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sortingloss.errors import BadInput, StudyError
+from napari_sortingloss.errors import AlreadyExists, BadInput, StudyError
 from napari_sortingloss.events import Event, Notice, Progress, Result
 from napari_sortingloss.formats.label_names import LabelName
 from napari_sortingloss.formats.naming import stem_of
@@ -169,7 +169,7 @@ def _check_free(paths: Sequence[Path], overwrite: bool) -> None:
                 f"Cannot write '{path.name}'", "a folder of that name is in the way", "choose another name"
             )
         if path.exists() and not overwrite:
-            raise BadInput(
+            raise AlreadyExists(
                 f"Cannot write '{path.name}'",
                 "it exists already",
                 "choose another name, or overwrite it (option 'overwrite')",

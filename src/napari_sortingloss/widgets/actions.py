@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sortingloss.events import Event
 from napari_sortingloss.widgets import dialogs, layers
 from napari_sortingloss.widgets.annotating import annotating_of
+from napari_sortingloss.widgets.exporting import export
 from napari_sortingloss.widgets.sample import sample_job
 from napari_sortingloss.widgets.stage import EDIT
 from napari_sortingloss.widgets.training_actions import order_job, turn_round
@@ -53,13 +53,7 @@ class StudyActions:
         """Queue the export of a volume to a file."""
         stage, study = self._stage, self._stage.session.study
         assert study is not None
-
-        def make() -> Iterator[Event]:
-            from napari_sortingloss.study.export import ExportSettings, export
-
-            return export(study, ExportSettings(volume=name, to=path))
-
-        stage.submit(f"Exporting {name}", make, "export", stage.after_export)
+        export(stage, study, f"Exporting {name}", path, volume=name)
 
     def flip(self, name: str) -> None:
         """Turn the direction of a volume round and, where a run found it upside down, order it again."""

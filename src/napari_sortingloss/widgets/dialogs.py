@@ -78,9 +78,17 @@ def _choose_target(parent: QWidget, name: str, formats: str) -> Path | None:
     if not chosen:
         return None
     path = Path(chosen)
-    if not path.suffix:
-        path = path.with_name(path.name + kind[kind.rindex("*") + 1 : -1])
-    return path
+    if path.suffix:
+        return path
+    path = path.with_name(path.name + kind[kind.rindex("*") + 1 : -1])
+    return path if not path.exists() or _may_replace(parent, path) else None
+
+
+def _may_replace(parent: QWidget, path: Path) -> bool:
+    """Ask what the file dialog has not asked, since it did not know the whole name."""
+    yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.Cancel
+    question = f"{path.name} exists already. Replace it?"
+    return QMessageBox.question(parent, "Export", question, yes | no, no) == yes
 
 
 def confirm_removal(parent: QWidget, names: Sequence[str]) -> bool:

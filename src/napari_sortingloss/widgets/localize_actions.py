@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QMenu, QMessageBox
 
 from napari_sortingloss.events import Event, Progress
 from napari_sortingloss.widgets import dialogs, words
+from napari_sortingloss.widgets.exporting import export
 from napari_sortingloss.widgets.gentle_import import import_gently
 from napari_sortingloss.widgets.jobs import Job
 from napari_sortingloss.widgets.training_actions import leave_a_core
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from napari_sortingloss.study import Study
     from napari_sortingloss.widgets.localize import LocalizeWidget
 
-LOCALIZE, CROP, EXPORT = "localize", "crop", "export"
+LOCALIZE, CROP = "localize", "crop"
 Export = Literal["crop", "uncertainty"]
 Make = Callable[[], Iterator[Event]]
 
@@ -44,17 +45,6 @@ def crop_job(study: Study, names: Sequence[str], run: str) -> Make:
         from napari_sortingloss.study.crop import CropSettings, crop
 
         return crop(study, CropSettings(volumes=tuple(names), run=run))
-
-    return make
-
-
-def export_job(study: Study, volume: str, run: str, what: Export, path: Path) -> Make:
-    """Return what makes the job that writes the crop or the uncertainty of a volume to a file."""
-
-    def make() -> Iterator[Event]:
-        from napari_sortingloss.study.export import ExportSettings, export
-
-        return export(study, ExportSettings(volume=volume, to=path, what=what, run=run, overwrite=True))
 
     return make
 
@@ -253,13 +243,7 @@ class LocalizeActions:
 
     def _submit_export(self, study: Study, name: str, run: str, what: Export, path: Path) -> None:
         stage = self._stage
-        make = export_job(study, name, run, what, path)
-        stage.submit(f"Exporting the {what} of {name}", make, EXPORT, self._on_exported)
-
-    def _on_exported(self, result: dict[str, Any]) -> None:
-        self._stage.bar.show_message(
-            "success", f"Written to {result.get('path', '')}", about=result.get("volume", "")
-        )
+        export(stage, study, f"Exporting the {what} of {name}", path, volume=name, run=run, what=what)
 
     def _after_saving(self, then: Callable[[], None]) -> None:
         """Go on once all boxes are on disk as they are shown."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from qtpy.QtWidgets import QMenu, QMessageBox
@@ -15,6 +14,7 @@ from napari_sortingloss.study.predictions import remove_growing, remove_predicti
 from napari_sortingloss.widgets import dialogs, words
 from napari_sortingloss.widgets import training_actions as actions
 from napari_sortingloss.widgets.compare_runs import compare
+from napari_sortingloss.widgets.exporting import export
 from napari_sortingloss.widgets.gentle_import import import_gently
 from napari_sortingloss.widgets.jobs import Job, MakeJob
 from napari_sortingloss.widgets.prediction_table import said_unfinished
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_sortingloss.widgets.predicted import PredictedLook
     from napari_sortingloss.widgets.segment import SegmentWidget
 
-PREDICT, EVALUATE, COMPARE, EXPORT = "predict", "evaluate", "compare", "export"
+PREDICT, EVALUATE, COMPARE = "predict", "evaluate", "compare"
 
 OWN_WAY = ("weights", "every_pose", "labels")
 """Settings that a prediction was begun with and that it remembers by name, beside its axes and the uncertainty."""
@@ -413,16 +413,8 @@ class PredictActions:
         path = dialogs.choose_label_export(stage, f"{volume}_{'labels' if run else 'annotations'}", what)
         if path is None:
             return
-        stage.bar.begin(EXPORT)
-        make = export_job(study, volume, what, source, run, path)
-        job = stage.session.jobs.submit(f"Exporting {what} of {volume}", make, EXPORT)
-        stage.follow(job.signals.failed, stage.bar.show_error)
-        stage.follow(job.signals.finished, self._on_exported)
-
-    def _on_exported(self, result: dict[str, Any]) -> None:
-        self._stage.bar.show_message(
-            "success", f"Written to {result.get('path', '')}", about=result.get("volume", "")
-        )
+        title = f"Exporting {what} of {volume}"
+        export(stage, study, title, path, volume=volume, what=what, source=source, run=run or None)
 
     # ---------------------------------------------------------------------------------------------------- deleting
     def delete(self, run: str) -> None:
@@ -462,15 +454,3 @@ class PredictActions:
     def _confirm(self, question: str) -> bool:
         yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.Cancel
         return QMessageBox.question(self._stage, "SortingLoss", question, yes | no, no) == yes
-
-
-def export_job(study: Study, volume: str, what: str, source: str, run: str, path: Path) -> MakeJob:
-    """Return what makes the job that writes labels or surfaces of a volume to a file."""
-
-    def make() -> Iterator[Event]:
-        from napari_sortingloss.study.export import ExportSettings, export
-
-        given: Any = {"what": what, "source": source, "run": run or None}
-        return export(study, ExportSettings(volume=volume, to=path, overwrite=True, **given))
-
-    return make

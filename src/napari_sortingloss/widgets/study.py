@@ -293,12 +293,6 @@ class StudyWidget(Stage):
         allow(self.show_button, why, f"Import them: {room}")
 
     # ------------------------------------------------------------------------------------------------ what jobs say
-    def after_export(self, result: dict[str, Any]) -> None:
-        """Say where the file is."""
-        self.bar.show_message(
-            "success", f"Written to {result.get('path', '')}", about=result.get("volume", "")
-        )
-
     def after_sample(self, result: dict[str, Any]) -> None:
         """Open the sample study."""
         self.open_path(Path(result["study"]))
