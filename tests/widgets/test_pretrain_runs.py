@@ -13,7 +13,7 @@ from qtpy.QtCore import QTimer
 from napari_sortingloss.study import Study
 from napari_sortingloss.widgets.detached import DetachedProcess
 from napari_sortingloss.widgets.pretrain import PretrainWidget
-from napari_sortingloss.widgets.pretrain_form import DETACHED
+from napari_sortingloss.widgets.run_fields import DETACHED
 from napari_sortingloss.widgets.session import session_of
 
 LONG = 90_000

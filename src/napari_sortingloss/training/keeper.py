@@ -29,7 +29,7 @@ def begin_anew_or_again(writer: RunWriter | None, resume: bool, steps: int) -> c
         The run, held for writing; None in a process that does not write.
     resume : bool
     steps : int
-        How many the run is to have in the end.
+        How many the run is to have in the end; 0 for a run without an end.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def begin_anew_or_again(writer: RunWriter | None, resume: bool, steps: int) -> c
     if not resume:
         return None
     found = checkpoints.load_checkpoint(folder)
-    if found.step >= steps:
+    if steps and found.step >= steps:
         raise BadSetting(
             f"Cannot go on with '{folder.name}'",
             f"it has done all its {found.step} steps",

@@ -138,11 +138,11 @@ def changed_settings(
     return before.replace(**wanted)
 
 
-def new_writer(study: Study, kind: str, settings: TrainSettings) -> RunWriter | None:
-    """Begin a run; None in every process but the first."""
+def new_writer(study: Study, kind: str, settings: TrainSettings, name: str = "") -> RunWriter | None:
+    """Begin a run, with the name that a person gave it; None in every process but the first."""
     if Place.of_this_process().rank > 0:
         return None
-    return study.new_run(kind, settings.task, settings.to_json())
+    return study.new_run(kind, settings.task, settings.to_json(), name)
 
 
 def reopened_writer(run: Run, settings: TrainSettings) -> RunWriter | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from psygnal import Signal
 from qtpy.QtCore import Qt
@@ -28,6 +28,8 @@ class PredictionTable(QTreeWidget):
         ``chosen(run)``: the person selected a prediction.
     ticked_changed : psygnal.Signal
         ``ticked_changed(run, on)``: the person wants to see it, or no more.
+    titles : mapping of str to str
+        What the runs are called, for those that have a name.
     uncertainty_requested, export_requested, delete_requested, again_requested : psygnal.Signal
         From the context menu, with the run; the last goes on where a prediction was interrupted.
     """
@@ -55,6 +57,7 @@ class PredictionTable(QTreeWidget):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         self.setAccessibleName("Predictions of the volume in view")
         self._looks: dict[str, PredictedLook] = {}
+        self.titles: Mapping[str, str] = {}
         self._busy = ""
         self._quiet = False
         self.currentItemChanged.connect(self._on_current)
@@ -155,8 +158,9 @@ class PredictionTable(QTreeWidget):
         else:
             state = "✓"
         axes = "" if value is None else " + ".join(value.axes)
-        texts = (look.run, f"{value.step:,}" if value is not None else "", axes.replace(" ", ""), state)
-        about = [look.run]
+        title = self.titles.get(look.run, look.run)
+        texts = (title, f"{value.step:,}" if value is not None else "", axes.replace(" ", ""), state)
+        about = [*dict.fromkeys((title, look.run))]
         if value is not None:
             about += [f"weights of step {value.step:,}", f"predicted along {axes}"]
             about.append(f"made {value.created[:16].replace('T', ' ')}")

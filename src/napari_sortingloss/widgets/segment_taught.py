@@ -27,6 +27,8 @@ class LearnAlso(QCheckBox):
     ----------
     changed : psygnal.Signal
         It was ticked or unticked, by a person or because the run can no longer teach.
+    wish : str
+        The run of which a person ticked it, whether or not that can teach now; empty for none.
     """
 
     changed = Signal()
@@ -35,7 +37,9 @@ class LearnAlso(QCheckBox):
         super().__init__()
         self._run = ""
         self._predicted: Predicted = {}
+        self.wish = ""
         self.toggled.connect(lambda *_: self.changed.emit())
+        self.clicked.connect(lambda on: self._on_clicked(on))
         self._say()
 
     @property
@@ -56,8 +60,10 @@ class LearnAlso(QCheckBox):
         self._say()
 
     def choose(self, run: str) -> None:
-        """Tick it if it is about this run, and that can teach."""
-        self.setChecked(bool(run) and run == self._run and bool(self.volumes()))
+        """Tick it for a run, now or as soon as it is about that one, and that can teach."""
+        self.wish = run
+        self.setChecked(False)
+        self._say()
 
     def volumes(self) -> Sequence[str]:
         """Return the volumes that the run has predicted, and said how sure it was."""
@@ -77,3 +83,9 @@ class LearnAlso(QCheckBox):
         self.setText(f"&Learn also from its predictions{behind}")
         if not volumes:
             self.setChecked(False)
+        elif self.wish == self._run:
+            self.setChecked(True)
+
+    def _on_clicked(self, on: bool) -> None:
+        self.wish = self._run if on else ""
+        self.changed.emit()
