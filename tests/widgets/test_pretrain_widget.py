@@ -193,10 +193,24 @@ def test_a_finished_run_goes_on_only_to_more_steps(stage, opened, train, qtbot):
     stage.form.set_value(steps=STEPS)
     see(stage, qtbot, lambda: state(stage) == "finished")
     assert not stage.resume_button.isEnabled()
-    assert "set Steps to more" in stage.resume_button.toolTip()
+    assert "It has done all its 20 steps" in stage.resume_button.toolTip()
     stage.form.set_value(steps=50)
     assert stage.resume_button.isEnabled()
     assert "to step 50" in stage.resume_button.toolTip()
+    assert stage.resume_button.text() == "&Go on to 50"
+
+
+def test_a_finished_run_goes_on_to_no_number_that_nobody_asked_for(stage, opened, train, qtbot):
+    finish(train())
+    see(stage, qtbot, lambda: state(stage) == "finished")
+    assert stage.form.settings().steps > STEPS
+    assert not stage.resume_button.isEnabled()
+    arrow = stage.form.edits["steps"].widget.arrow.menu()
+    next(a for a in arrow.actions() if a.text().startswith("1,000")).trigger()
+    assert stage.steps_to(stage.panel.run) == 1000
+    next(a for a in arrow.actions() if a.text() == "until I stop").trigger()
+    assert stage.steps_to(stage.panel.run) == 0
+    assert "until you stop it" in stage.resume_button.toolTip()
 
 
 def test_a_run_cut_off_by_a_crash_is_told_when_the_study_is_opened(viewer, study, train, qtbot):

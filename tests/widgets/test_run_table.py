@@ -34,7 +34,8 @@ def texts(table: RunTable, row: int = 0) -> list[str]:
 
 def test_a_row_says_state_progress_and_displacement(table):
     table.set_runs([info("r1", "paused", 4, mean_displacement=1.234)])
-    assert texts(table) == ["r1", "‖ paused", "4/10", "1.23"]
+    assert texts(table) == ["r1", "‖", "4/10", "1.23"]
+    assert "‖ paused, step 4 of 10" in table.topLevelItem(0).toolTip(1)
 
 
 def test_the_tooltip_says_what_the_run_was_given_and_how_good_it_is_against_chance(table):

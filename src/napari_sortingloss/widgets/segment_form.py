@@ -87,10 +87,12 @@ class SegmentForm(QWidget):
                 for i in range(edit.widget.count()):
                     known = str(edit.widget.itemData(i))
                     edit.widget.setItemText(i, TITLES[name].get(known, known))
-                edit.widget.setMinimumWidth(108)
+                edit.widget.setMinimumWidth(100)
+                edit.widget.setProperty("slim", True)
             if isinstance(edit.input, QAbstractSpinBox):  # two in a row of 350 px: no room for − and +
                 edit.input.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
-                edit.input.setMinimumWidth(64)  # it would make room for the largest number there is
+                edit.input.setMinimumWidth(50)  # it would make room for the largest number there is
+                edit.input.setProperty("slim", True)
             edit.changed.connect(self._on_steps if name == "steps" else self._tell)
         self._tips = {name: f"<p>{fields[name].tooltip}</p>" for name in self.edits}
         self.slices = QLabel()
@@ -101,6 +103,7 @@ class SegmentForm(QWidget):
         self.edit_button.setToolTip("Choose the volumes whose slices to train on, and those to measure on")
         self.edit_button.clicked.connect(lambda *_: self.edit_split())
         self.where = WhereToRun("in napari", "own process")
+        self.where.setProperty("slim", True)
         self.run_name = RunName()
         self.where.changed.connect(self._tell)
         self.run_name.changed.connect(self._tell)

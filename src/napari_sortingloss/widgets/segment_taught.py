@@ -50,6 +50,8 @@ class LearnAlso(QCheckBox):
     def set_run(self, run: str) -> None:
         """Take the run that the next one begins with; empty where that is none of fine-tuning."""
         if run != self._run:
+            if self.wish == self._run:  # leaving it takes the tick away
+                self.wish = ""
             self._run = run
             self.setChecked(False)
         self._say()
