@@ -41,5 +41,11 @@ def test_one_volume_has_a_word_of_its_own(spearman, said):
 
 
 def test_entries_of_an_earlier_version_are_judged_by_their_whole_volume():
-    old = {"name": "a", "spearman": 0.1, "flipped": False, "mean_displacement": 50.0, "random_displacement": 55.0}
+    old = {
+        "name": "a",
+        "spearman": 0.1,
+        "flipped": False,
+        "mean_displacement": 50.0,
+        "random_displacement": 55.0,
+    }
     assert "mean displacement 50.0 slices, random 55.0" in directions([old]).said

@@ -125,8 +125,8 @@ def predicting(
         uncertainty=unsure,
     ) as writer:
         for start, stop in writer.missing:
-            entropy = np.full(labels[start:stop].shape, 9, np.uint8) if unsure else None
-            writer.write(start, stop, labels[start:stop], entropy)
+            slab = np.take(labels, range(start, stop), "zyx".index(writer.axis))
+            writer.write(start, stop, slab, np.full(slab.shape, 9, np.uint8) if unsure else None)
             yield start, stop
         writer.commit()
 

@@ -252,7 +252,7 @@ def test_what_segment_begins_with_is_remembered_even_if_runs_come_later(
     viewer, opened, study, own_viewer, qtbot
 ):
     paint(study)
-    good, worse = finished_runs(study)
+    _good, worse = finished_runs(study)
     predict_one(study, "fish_a", worse, unsure=True)
     stage = dock(viewer, SegmentWidget)
     see(stage, qtbot, lambda: stage.form.start.count() == 3 and bool(stage.session.predictions))

@@ -11,6 +11,8 @@ import pytest
 import segmenting as seg
 import zarr
 from localizing import trained as pretrained
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
 from segmenting import begin, finish, measure, mine, paint, predict_one, see, show_volume, trained
 
 from napari_sortingloss.errors import OutOfSpace
@@ -385,6 +387,91 @@ def test_an_interrupted_prediction_stays_and_is_finished_later(ready, study, vie
     )
     ready.bar._link.click()
     see(ready, qtbot, lambda: bool(ready.finished_predictions()))
+
+
+@pytest.fixture
+def cut_off(ready, study, qtbot) -> str:
+    """Fish a is predicted whole along y; along all axes, with the uncertainty, the program was killed after one slab."""
+    run = trained(study)
+    predict_one(study, "fish_a", run, axes="y")
+    begun = seg.predicting(study, "fish_a", run, axes="zyx", unsure=True, every_pose=True, labels="overlap")
+    next(begun)
+    begun.close()
+    see(ready, qtbot, lambda: bool(ready.finished_predictions()) and state(ready) == "finished")
+    return run
+
+
+def test_a_prediction_that_was_cut_off_leaves_the_whole_one_in_its_place(
+    ready, study, viewer, qtbot, cut_off
+):
+    table = ready.panel.predictions
+    assert [table.topLevelItem(0).text(column) for column in (0, 2, 3)] == [cut_off, "y", "✓ ⚠ 33 %"]
+    show_volume(ready, qtbot, "fish_a")
+    assert ready.correction.why_not() == ""
+    table.tick(cut_off)
+    see(ready, qtbot, lambda: f"fish_a · prediction {cut_off}" in mine(viewer))
+    np.testing.assert_array_equal(
+        voxels(viewer.layers[f"fish_a · prediction {cut_off}"]), seg.labels_of(study, "fish_a")
+    )
+
+
+def test_what_was_cut_off_is_said_once_and_goes_on_in_its_own_way(ready, study, qtbot, monkeypatch, cut_off):
+    assert "cut off at 33 % along z + y + x" in ready.bar.text
+    assert "stays until it is replaced" in ready.bar.text
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        segment_predict, "predict_job", lambda study, wanted: asked.append(wanted) or (lambda: iter(()))
+    )
+    ready.bar._link.click()
+    (wanted,) = asked
+    assert (wanted.run, wanted.volumes, wanted.axes) == (cut_off, ("fish_a",), "zyx")
+    assert (wanted.uncertainty, wanted.every_pose, wanted.labels) == (True, True, "overlap")
+    qtbot.waitUntil(lambda: ready.predicting.job is None)
+    ready.bar.clear()
+    ready.session.predictions_changed.emit()
+    assert ready.bar.text == ""
+
+
+@pytest.mark.parametrize(
+    ("button", "axes"), [("Go on with it", "zyx"), ("Begin anew", "z"), ("Cancel", None)]
+)
+def test_to_predict_in_another_way_asks_before_what_was_begun_is_dropped(
+    ready, qtbot, monkeypatch, cut_off, button, axes
+):
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        segment_predict, "predict_job", lambda study, wanted: asked.append(wanted) or (lambda: iter(()))
+    )
+
+    def press() -> None:
+        box = QApplication.activeModalWidget()
+        assert "cut off at 33 %" in box.text()
+        next(one for one in box.buttons() if one.text().replace("&", "") == button).click()
+
+    ready.choice.choose_axes("z")
+    QTimer.singleShot(0, press)
+    ready.choice.click()
+    assert [one.axes for one in asked] == ([axes] if axes else [])
+
+
+def test_what_was_begun_can_be_dropped_and_the_whole_prediction_stays(
+    ready, study, qtbot, monkeypatch, cut_off
+):
+    monkeypatch.setattr(ready.predicting, "_confirm", lambda question: "stays" in question)
+    menu = ready.panel.predictions.menu_for(cut_off)
+    next(entry for entry in menu.actions() if "Drop what was begun" in entry.text()).trigger()
+    see(ready, qtbot, lambda: growing_prediction(study, "fish_a", cut_off) is None)
+    see(ready, qtbot, lambda: ready.finished_predictions()[0].unfinished is None)
+
+
+def test_a_panel_opened_while_a_volume_is_predicted_follows_the_job(ready, viewer, qtbot, monkeypatch):
+    trained(ready.session.study)
+    see(ready, qtbot, lambda: state(ready) == "finished")
+    ready.choice.click()
+    other = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(other)
+    assert other.choice.text() == "Stop &predicting"
+    see(other, qtbot, lambda: "fish_a predicted" in other.bar.text)
 
 
 def test_a_full_disk_is_told_and_the_button_is_alive_again(ready, study, qtbot, monkeypatch):

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 Bytes = NDArray[np.uint8]
 Totals = NDArray[np.uint16]
 
+RECORD = "axes.json"
+"""Says which slices are kept."""
+
 CUBE = 32
 """Side of the cubes in which the numbers lie: slices across any axis then touch few pages of the file."""
 
@@ -64,7 +67,7 @@ class KeptAxes:
         self, folder: Path, shape: tuple[int, int, int], classes: int, axes: Sequence[Axis], what: str
     ) -> None:
         self.shape, self.axes = shape, tuple(axes)
-        self._what, self._record = what, folder / "axes.json"
+        self._what, self._record = what, folder / RECORD
         self._done: dict[str, list[int]] = {axis: [] for axis in self.axes}
         path, size = folder / "axes.bin", nbytes(shape, classes, len(self.axes))
         with readable_os_errors(what):
@@ -217,6 +220,19 @@ class KeptAxes:
     def close(self) -> None:
         """Let go of the file."""
         del self._map
+
+
+def kept_slices(folder: Path, shape: tuple[int, int, int]) -> dict[str, int]:
+    """Return how many slices across each axis are kept in a folder; axes of which none is are left out."""
+    try:
+        found = json.loads((folder / RECORD).read_bytes())
+        return {
+            axis: sum(min(int(start) + THICK, size) - int(start) for start in found[axis])
+            for axis, size in zip(AXES, shape, strict=True)
+            if found.get(axis)
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def nbytes(shape: tuple[int, int, int], classes: int, axes: int) -> int:

@@ -133,6 +133,9 @@ class AnnotationLayer:
         # napari forgets its history with each layer; ours lasts. Its key and its menu call these.
         layer.undo = ask("undo_wanted")
         layer.redo = ask("redo_wanted")
+        # napari 0.9.2 cuts off the decimals of all coordinates: 126.9999, which slice 127 may be, would be slice 126.
+        paint_polygon = layer.paint_polygon
+        layer.paint_polygon = lambda points, new_label: paint_polygon(in_voxels(layer, points), new_label)
 
     # ------------------------------------------------------------------------------------------------- what it is
     @property
@@ -287,6 +290,23 @@ def colormap(classes: Iterable[LabelClass]) -> DirectLabelColormap:
     for found in classes:
         colors[found.value] = transform_color(found.color)[0]
     return DirectLabelColormap(color_dict=colors)
+
+
+def in_voxels(layer: Any, points: Sequence[Sequence[float]]) -> NDArray[np.int64]:
+    """Return the voxels that the corners of an outline lie in.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+    points : sequence of sequence of float
+        As napari's tools give them, in coordinates of the data. The polygon tool counts from the corner of a voxel in the
+        plane, everything else from its middle.
+    """
+    voxels = np.array(points, np.float64)
+    if layer.mode == "polygon":
+        plane = list(layer._slice_input.displayed)
+        voxels[:, plane] = np.floor(voxels[:, plane])
+    return np.round(voxels).astype(np.int64)
 
 
 def changes_of(item: Iterable[Any]) -> list[Change]:

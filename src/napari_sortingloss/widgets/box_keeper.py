@@ -6,10 +6,8 @@ is shown as if it were.
 
 from __future__ import annotations
 
-import atexit
 import logging
 import threading
-import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +16,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.widgets.background import Background
+from napari_sortingloss.widgets.lifetime import at_end
 from napari_sortingloss.widgets.localized import Look, modified
 
 if TYPE_CHECKING:
@@ -30,8 +29,6 @@ DELAY_MS = 300
 Key = tuple[str, str, str]
 """The study's path, the volume, the run."""
 
-_alive: weakref.WeakSet[_Writer] = weakref.WeakSet()
-
 
 class _Writer:
     """Holds the changes and writes them; knows no Qt, so that it may outlive the panel until all is written."""
@@ -42,7 +39,6 @@ class _Writer:
         self.written: dict[Key, tuple[int, Localization]] = {}
         self.guard = threading.Lock()
         self._one = threading.Lock()
-        _alive.add(self)
 
     def add(self, study: Study, found: Localization, changes: dict[str, Any]) -> None:
         key = (str(study.path), found.volume, found.run)
@@ -95,12 +91,12 @@ class BoxKeeper:
 
     def __init__(self, owner: QWidget, background: Background, written: Callable[[], None]) -> None:
         self._background, self._written = background, written
-        self._writer = writer = _Writer()
+        self._writer = _Writer()
         self._timer = QTimer(owner)
         self._timer.setSingleShot(True)
         self._timer.setInterval(DELAY_MS)
         self._timer.timeout.connect(self._write)
-        owner.destroyed.connect(lambda *_: _finish(writer))
+        at_end(owner, _finish, self._writer)
 
     @property
     def waiting(self) -> bool:
@@ -167,9 +163,3 @@ def _finish(writer: _Writer) -> None:
         writer.write_all()
     except UserError as error:
         logger.error("%s", error)
-
-
-@atexit.register
-def _finish_all() -> None:
-    for writer in list(_alive):
-        _finish(writer)

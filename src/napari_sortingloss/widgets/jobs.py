@@ -58,12 +58,16 @@ class Job:
         The last progress delivered.
     error : BaseException or None
     result : dict or None
+    about : Any
+        What it was asked to do, for a panel that is opened while it runs; e.g. its settings.
     signals : JobSignals
         ``job.signals.finished.connect(...)`` and so on; all are emitted on the GUI thread.
     """
 
-    def __init__(self, title: str, make: MakeJob, kind: str, cancel: Callable[[Job], None]) -> None:
-        self.title, self.kind = title, kind
+    def __init__(
+        self, title: str, make: MakeJob, kind: str, cancel: Callable[[Job], None], about: Any = None
+    ) -> None:
+        self.title, self.kind, self.about = title, kind, about
         self.state: JobState = "waiting"
         self.progress: Progress | None = None
         self.error: BaseException | None = None
@@ -165,7 +169,7 @@ class JobRunner(QObject):
         every = ([self._job] if self._job else []) + self._waiting
         return next((job for job in every if job.kind == kind), None)
 
-    def submit(self, title: str, make: MakeJob, kind: str = "") -> Job:
+    def submit(self, title: str, make: MakeJob, kind: str = "", about: Any = None) -> Job:
         """Queue a job; it starts within a twentieth of a second if none is ahead of it.
 
         Parameters
@@ -176,8 +180,10 @@ class JobRunner(QObject):
             Returns the job's generator; called in the worker thread.
         kind : str
             What sort of job it is.
+        about : Any
+            What it is asked to do.
         """
-        job = Job(title, make, kind, self._cancel)
+        job = Job(title, make, kind, self._cancel, about)
         self._waiting.append(job)
         if not self._timer.isActive():
             self._timer.start()

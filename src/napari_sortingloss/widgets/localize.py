@@ -73,6 +73,7 @@ class LocalizeWidget(Stage):
         self.start_button = self.add_button("Localize", self.actions_.start_or_stop, primary=True)
         self._connect()
         self.panel.apply_theme(self.colors)
+        self.actions_.adopt()
         self._on_study(self.session.study)
 
     def _judge_row(self) -> QWidget:
@@ -101,6 +102,7 @@ class LocalizeWidget(Stage):
         self.follow(self.form.changed, self.remember)
         self.follow(self.form.run_changed, self._on_run)
         self.follow(table.chosen, session.set_current_volume)
+        self.follow(table.selection_changed, self._offer_volumes)
         self.follow(table.accept_requested, review.accept)
         self.follow(table.skip_requested, review.skip)
         self.follow(table.reopen_requested, review.reopen)
@@ -109,7 +111,6 @@ class LocalizeWidget(Stage):
         self.follow(panel.box_changed, review.slide)
         self.follow(panel.reset_requested, review.reset)
         self.follow(panel.position_chosen, review.go_to_position)
-        table.selectionModel().selectionChanged.connect(lambda *_: self._offer_volumes())
         for button, action in (
             (self.accept_button, review.accept),
             (self.skip_button, review.skip),

@@ -139,17 +139,26 @@ class LocalizeActions:
         assert study is not None
         stage.bar.clear()
         stage.review.keeper.write_soon()
-        self._study, self._run = study, settings.run
-        self.asked, self.at_work = settings.volumes, ""
         names = settings.volumes
         title = f"Localizing {names[0] if len(names) == 1 else words.count(len(names), 'volume')}"
-        job = stage.session.jobs.submit(title, localize_job(study, settings), LOCALIZE)
+        make = localize_job(study, settings)
+        self._adopt(stage.session.jobs.submit(title, make, LOCALIZE, (study, settings)))
+        stage.refresh()
+
+    def adopt(self) -> None:
+        """Follow the job that was begun before the panel was opened, if there is one."""
+        if self.job is not None:
+            self._adopt(self.job)
+
+    def _adopt(self, job: Job) -> None:
+        stage = self._stage
+        self._study, settings = job.about
+        self._run, self.asked, self.at_work = settings.run, settings.volumes, ""
         stage.follow(job.signals.event, self._on_event)
         stage.follow(job.signals.failed, stage.bar.show_error)
         stage.follow(job.signals.cancelled, self._on_cancelled)
         stage.follow(job.signals.finished, self._on_localized)
         stage.follow(job.signals.ended, self._on_ended)
-        stage.refresh()
 
     def _on_event(self, event: object) -> None:
         if not isinstance(event, Progress):

@@ -313,7 +313,7 @@ class LocalizeLayers:
                     self._box = None
 
     def _on_step(self, event: object = None) -> None:
-        if self.plan is not None and len(self.stepped):
+        if self.plan is not None:
             self.stepped.emit(*self.slice_in_view())
 
     def _on_view(self, event: object = None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,10 @@ class PredictedLook:
         How much of it is there, 0 to 1.
     problem : UserError or None
         Why it cannot be read.
+    alive : bool
+        Whether a living program is at it.
+    anew : PredictedLook or None
+        What is to replace it, once it is whole: a prediction that is being made, or was cut off.
     """
 
     volume: str
@@ -37,11 +41,14 @@ class PredictedLook:
     value: Prediction | None = None
     share: float = 1.0
     problem: UserError | None = None
+    alive: bool = False
+    anew: PredictedLook | None = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PredictedLook):
             return NotImplemented
-        return (self.volume, self.run, self.stamp) == (other.volume, other.run, other.stamp)
+        mine, others = ((one.volume, one.run, one.stamp, one.alive, one.anew) for one in (self, other))
+        return mine == others
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -49,6 +56,11 @@ class PredictedLook:
     def complete(self) -> bool:
         """Whether the whole volume is there."""
         return self.value is not None and self.value.complete
+
+    @property
+    def unfinished(self) -> PredictedLook | None:
+        """What is being made, or was cut off: this one or what is to replace it; None where nothing is."""
+        return self.anew if self.complete or self.value is None else self
 
 
 Predicted = Mapping[str, Mapping[str, PredictedLook]]
@@ -66,8 +78,9 @@ def look_at_predictions(study: Study, names: Iterable[str]) -> Predicted:
         looks = {run: _finished(study, name, run) for run in predicted_runs(study, name)}
         for run in growing_runs(study, name):
             look = _growing(study, name, run)
-            if look is not None:
-                looks[run] = look  # a prediction that is being made anew counts, until it is replaced
+            if look is not None:  # what is there stays in view until it is replaced
+                whole = looks.get(run)
+                looks[run] = replace(whole, anew=look) if whole is not None and whole.complete else look
         if looks:
             order = sorted(looks.values(), key=lambda look: (_created(look), look.run), reverse=True)
             found[name] = {look.run: look for look in order}
@@ -95,6 +108,8 @@ def _finished(study: Study, volume: str, run: str) -> PredictedLook:
 
 
 def _growing(study: Study, volume: str, run: str) -> PredictedLook | None:
+    from napari_sortingloss.study.parts import is_alive
+    from napari_sortingloss.study.prediction_record import part_path
     from napari_sortingloss.study.predictions import growing_prediction
 
     try:
@@ -103,10 +118,21 @@ def _growing(study: Study, volume: str, run: str) -> PredictedLook | None:
         return None
     if found is None:
         return None
-    done = tuple(found.done)
-    size = found.shape["zyx".index(found.axis)]
-    share = sum(stop - start for start, stop in done) / max(size, 1)
-    return PredictedLook(volume, run, ("growing", found.created, done), found, share)
+    part = part_path(study, volume, run)
+    share = share_of(found, part)
+    stamp = ("growing", found.created, tuple(found.done), share)
+    return PredictedLook(volume, run, stamp, found, share, alive=is_alive(part))
+
+
+def share_of(prediction: Prediction, part: Path) -> float:
+    """Return how much of the work of an unfinished prediction is done, 0 to 1, across all its axes."""
+    from napari_sortingloss.segment.fusion import kept_slices
+
+    sizes = dict(zip("zyx", prediction.shape, strict=True))
+    written = sum(stop - start for start, stop in prediction.done)
+    slices = {prediction.axis: written, **kept_slices(part, prediction.shape)}
+    done = sum(min(slices.get(axis, 0), sizes[axis]) for axis in prediction.axes)
+    return done / max(1, sum(sizes[axis] for axis in prediction.axes))
 
 
 def _stamp(path: Path) -> tuple[object, ...]:

@@ -30,8 +30,8 @@ class PredictionTable(QTreeWidget):
         ``ticked_changed(run, on)``: the person wants to see it, or no more.
     titles : mapping of str to str
         What the runs are called, for those that have a name.
-    uncertainty_requested, export_requested, delete_requested, again_requested : psygnal.Signal
-        From the context menu, with the run; the last goes on where a prediction was interrupted.
+    uncertainty_requested, export_requested, delete_requested, again_requested, drop_requested : psygnal.Signal
+        From the context menu, with the run; the last two go on with what was cut off, or drop it.
     """
 
     chosen = Signal(str)
@@ -40,6 +40,7 @@ class PredictionTable(QTreeWidget):
     export_requested = Signal(str)
     delete_requested = Signal(str)
     again_requested = Signal(str)
+    drop_requested = Signal(str)
 
     def __init__(self) -> None:
         super().__init__()
@@ -126,17 +127,22 @@ class PredictionTable(QTreeWidget):
     def menu_for(self, run: str) -> QMenu:
         """Return the context menu of a prediction."""
         look = self._looks[run]
-        busy = "It is being made" if run == self._busy else ""
-        unfinished = "" if look.complete else "It is not finished"
+        part = look.unfinished
+        going_on = part is not None and (part.alive or run == self._busy)
+        busy = "It is being made" if going_on else ""
+        whole = "" if look.complete else "It is not finished"
         unsure = "" if look.value is not None and look.value.has_uncertainty else "It was made without"
         menu = QMenu(self)
         menu.setToolTipsVisible(True)
-        for text, signal, why_not in (
+        entries = [
             ("Where it is &unsure", self.uncertainty_requested, unsure),
-            ("&Go on predicting", self.again_requested, busy or ("" if unfinished else "It is finished")),
-            ("&Export its labels…", self.export_requested, unfinished),
+            ("&Go on predicting", self.again_requested, busy or ("" if part else "It is finished")),
+            ("&Export its labels…", self.export_requested, whole),
             ("&Delete…", self.delete_requested, busy),
-        ):
+        ]
+        if part is not None and part is not look:
+            entries.insert(2, (f"&Drop what was begun {_along(part)}…", self.drop_requested, busy))
+        for text, signal, why_not in entries:
             action = menu.addAction(text)
             action.setEnabled(not why_not)
             action.setToolTip(why_not)
@@ -148,26 +154,23 @@ class PredictionTable(QTreeWidget):
         self.setStyleSheet(table_style(colors))
 
     def _fill(self, item: QTreeWidgetItem, look: PredictedLook, ticked: bool) -> None:
-        value = look.value
-        if value is None:
-            state = "⚠ damaged"
-        elif look.run == self._busy:
-            state = f"▶ {100 * look.share:.0f} %"
-        elif not look.complete:
-            state = f"⚠ {100 * look.share:.0f} %"
-        else:
-            state = "✓"
-        axes = "" if value is None else " + ".join(value.axes)
+        value, part = look.value, look.unfinished
+        states = ["✓"] if look.complete else [] if value is not None else ["⚠ damaged"]
+        if part is not None:
+            sign = "▶" if part.alive or look.run == self._busy else "⚠"
+            states.append(f"{sign} {100 * part.share:.0f} %")
+        axes = " + ".join(value.axes) if value is not None else ""
+        step = f"{value.step:,}" if value is not None else ""
         title = self.titles.get(look.run, look.run)
-        texts = (title, f"{value.step:,}" if value is not None else "", axes.replace(" ", ""), state)
         about = [*dict.fromkeys((title, look.run))]
         if value is not None:
             about += [f"weights of step {value.step:,}", f"predicted along {axes}"]
             about.append(f"made {value.created[:16].replace('T', ' ')}")
-            about += [] if look.complete else ["unfinished: Predict goes on where it stopped"]
         elif look.problem is not None:
             about.append(str(look.problem))
-        for column, text in enumerate(texts):
+        if part is not None:
+            about.append(said_unfinished(part))
+        for column, text in enumerate((title, step, axes.replace(" ", ""), " ".join(states))):
             item.setText(column, text)
             item.setToolTip(column, "\n".join(about))
         item.setData(0, _RUN, look.run)
@@ -184,3 +187,13 @@ class PredictionTable(QTreeWidget):
     def _on_item(self, item: QTreeWidgetItem, *_: object) -> None:
         if not self._quiet:
             self.ticked_changed.emit(str(item.data(0, _RUN)), item.checkState(0) == Qt.CheckState.Checked)
+
+
+def said_unfinished(part: PredictedLook) -> str:
+    """Say how far an unfinished prediction is, and whether anybody is at it."""
+    far = f"{100 * part.share:.0f} %"
+    return f"being made {_along(part)}: {far}" if part.alive else f"cut off at {far} {_along(part)}"
+
+
+def _along(part: PredictedLook) -> str:
+    return "along " + " + ".join(part.value.axes) if part.value is not None else ""

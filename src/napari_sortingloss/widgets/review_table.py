@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from psygnal import Signal
-from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, Qt
+from qtpy.QtCore import QAbstractTableModel, QItemSelection, QItemSelectionModel, QModelIndex, Qt
 from qtpy.QtGui import QContextMenuEvent, QKeyEvent, QResizeEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView
 
@@ -143,11 +143,14 @@ class ReviewTable(QTableView):
     model_ : ReviewModel
     chosen : psygnal.Signal
         ``chosen(name)``: the person went to a volume.
+    selection_changed : psygnal.Signal
+        Other rows are selected.
     accept_requested, skip_requested, reopen_requested, next_requested : psygnal.Signal
         By key or from the menu, for the volume in view; the last one asks for the next unchecked.
     """
 
     chosen = Signal(str)
+    selection_changed = Signal()
     accept_requested = Signal()
     skip_requested = Signal()
     reopen_requested = Signal()
@@ -280,6 +283,11 @@ class ReviewTable(QTableView):
         super().currentChanged(current, previous)
         if not self._quiet and current.isValid() and current.row() != previous.row():
             self.chosen.emit(self.model_.rows[current.row()].name)
+
+    def selectionChanged(self, selected: QItemSelection, deselected: QItemSelection) -> None:  # noqa: N802
+        """Tell that others are selected."""
+        super().selectionChanged(selected, deselected)
+        self.selection_changed.emit()
 
     def _select(self, name: str) -> None:
         names = [row.name for row in self.model_.rows]

@@ -206,6 +206,12 @@ class RunActions:
         stage.follow(self._process.failed, self._on_failed)
         stage.follow(self._process.finished, self._on_ended)
 
+    def adopt(self) -> None:
+        """Follow the job that was begun before the panel was opened, if there is one."""
+        job = self._stage.session.jobs.find(self.kind)
+        if job is not None:
+            self._watch(job)
+
     def _watch(self, job: Job) -> None:
         stage = self._stage
         stage.follow(job.signals.event, self._on_event)

@@ -77,6 +77,7 @@ class SegmentWidget(TrainingStage):
         self._connect()
         self.panel.set_idle_curves(FinetuneSettings().curves()[:2])
         self.panel.apply_theme(self.colors)
+        self.predicting.adopt()
         self._on_study(self.session.study)
 
     def _verbs(self) -> QWidget:
@@ -116,7 +117,8 @@ class SegmentWidget(TrainingStage):
         self.follow(panel.predictions.ticked_changed, self.shown.tick)
         self.follow(panel.predictions.chosen, self._on_chosen)
         self.follow(panel.predictions.uncertainty_requested, self.shown.toggle_uncertainty)
-        self.follow(panel.predictions.again_requested, predicting.predict)
+        self.follow(panel.predictions.again_requested, predicting.go_on)
+        self.follow(panel.predictions.drop_requested, predicting.drop)
         self.follow(panel.predictions.export_requested, self._export_labels)
         self.follow(panel.predictions.delete_requested, predicting.delete)
         self.follow(self.choice.changed, self.update_buttons)
@@ -293,6 +295,7 @@ class SegmentWidget(TrainingStage):
         self.forget_runs(study)
         self.form.set_study(study)
         self.recall()
+        self.predicting.told.clear()
         self.panel.show_agreement({})
         self._on_classes()
         self._on_annotations()
@@ -328,11 +331,13 @@ class SegmentWidget(TrainingStage):
     def _on_predictions(self) -> None:
         self.form.set_predicted(self.session.predictions)
         self.shown.refresh()
+        self.predicting.say_cut_off()
         self.update_buttons()
 
     def _on_current(self, name: str | None) -> None:
         self.panel.show_agreement({})
         self.shown.refresh()
+        self.predicting.say_cut_off()
         self.update_buttons()
 
     def _on_chosen(self, run: str) -> None:

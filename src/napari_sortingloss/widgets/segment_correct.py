@@ -14,6 +14,7 @@ from napari_sortingloss.widgets.preview_layer import SliceAt
 
 if TYPE_CHECKING:
     from napari_sortingloss.study.annotation_editor import Action, AnnotationEditor
+    from napari_sortingloss.study.predictions import Prediction
     from napari_sortingloss.widgets.segment import SegmentWidget
 
 
@@ -47,9 +48,7 @@ class Correction:
         look = stage.panel.predictions.look(run)
         if look is None or look.value is None:
             return "The prediction is damaged: predict the volume again"
-        if not look.complete and not _reached(look.value, at):
-            return "The prediction has not reached this slice yet"
-        return ""
+        return "" if look.complete else _not_reached(look.value, at)
 
     def take_over(self) -> None:
         """Put the predicted labels of the slice in view where nothing is painted, as one action that can be undone."""
@@ -103,8 +102,13 @@ def fill(editor: AnnotationEditor, at: SliceAt, labels: NDArray[np.uint8], run: 
     return editor.put_slice(axis, at.index, merged, what=f"taken over from {run}", status=status)
 
 
-def _reached(prediction: Any, at: SliceAt) -> bool:
-    """Whether a growing prediction has this slice."""
-    if at.axis != prediction.axis:
-        return False
-    return any(start <= at.index < stop for start, stop in prediction.done)
+def _not_reached(prediction: Prediction, at: SliceAt) -> str:
+    """Return why a growing prediction does not have a slice; empty if it does."""
+    done = prediction.done
+    if at.axis == prediction.axis:
+        reached = any(start <= at.index < stop for start, stop in done)
+        return "" if reached else "The prediction has not reached this slice yet"
+    size = prediction.shape["zyx".index(prediction.axis)]
+    if done == [(0, size)]:
+        return ""
+    return f"The prediction grows along {prediction.axis} and has not all of this slice along {at.axis} yet"

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from qtpy.QtWidgets import QMenu, QMessageBox
 
 from napari_sortingloss.events import Event, Progress
-from napari_sortingloss.study.predictions import remove_growing
+from napari_sortingloss.study.predictions import remove_growing, remove_prediction
 from napari_sortingloss.widgets import dialogs, words
 from napari_sortingloss.widgets import training_actions as actions
 from napari_sortingloss.widgets.compare_runs import compare
 from napari_sortingloss.widgets.gentle_import import import_gently
 from napari_sortingloss.widgets.jobs import Job, MakeJob
+from napari_sortingloss.widgets.prediction_table import said_unfinished
 from napari_sortingloss.widgets.segment_layers import DIFFERENCE
 
 if TYPE_CHECKING:
     from napari_sortingloss.segment.evaluate import EvaluateSettings
-    from napari_sortingloss.segment.predict import PredictSettings
+    from napari_sortingloss.segment.predict_settings import PredictSettings
     from napari_sortingloss.study import Study
+    from napari_sortingloss.widgets.predicted import PredictedLook
     from napari_sortingloss.widgets.segment import SegmentWidget
 
 PREDICT, EVALUATE, COMPARE, EXPORT = "predict", "evaluate", "compare", "export"
+
+OWN_WAY = ("weights", "every_pose", "labels")
+"""Settings that a prediction was begun with and that it remembers by name, beside its axes and the uncertainty."""
 
 GROW_SECONDS = 0.7
 """The growing labels in the viewer are brought up to date that often at most."""
@@ -74,13 +79,17 @@ class PredictActions:
         The run that predicts just now.
     at_work : str
         The volume it is at.
+    told : set of tuple of str
+        The volumes and runs whose unfinished predictions a person knows of.
     """
 
     def __init__(self, stage: SegmentWidget) -> None:
         self._weak = weakref.ref(stage)
         self.run = ""
         self.at_work = ""
+        self.told: set[tuple[str, str]] = set()
         self._study: Study | None = None
+        self._asked: PredictSettings | None = None
         self._grown = 0.0
 
     @property
@@ -113,12 +122,11 @@ class PredictActions:
 
     def predict(self, run: str = "") -> None:
         """Predict the chosen volumes with a run, the one in view unless another is named."""
-        stage, study = self._stage, self._stage.session.study
-        run = run or stage.weights_of
-        names = stage.choice.volumes()
-        if study is None or not run or not names:
+        stage = self._stage
+        run, names = run or stage.weights_of, stage.choice.volumes()
+        if not run or not names:
             return
-        from napari_sortingloss.segment.predict import PredictSettings
+        from napari_sortingloss.segment.predict_settings import PredictSettings
 
         settings = PredictSettings(
             run=run,
@@ -127,26 +135,140 @@ class PredictActions:
             uncertainty=stage.choice.uncertainty,
             every_pose=stage.choice.every_pose,
             labels="overlap" if stage.choice.overlap else "likeliest",
-            first=self._first(names),
+            first=self._first(names, stage.choice.axes),
         )
+        begun = [look for name in names if (look := self._begun_otherwise(name, settings)) is not None]
+        answer = self._ask_about(begun, len(names)) if begun else "anew"
+        if answer == "go on":
+            self.go_on(run)
+        elif answer == "others":
+            left = tuple(name for name in names if name not in {look.volume for look in begun})
+            self.begin(settings.replace(volumes=left))
+        elif answer == "anew":
+            self.begin(settings)
+
+    def go_on(self, run: str) -> None:
+        """Go on with what a run has begun to predict of the volume in view, in the way that it was begun."""
+        stage = self._stage
+        look = stage.panel.predictions.look(run)
+        part = look.unfinished if look is not None else None
+        if part is None or part.value is None:
+            return
+        from napari_sortingloss.segment.predict_settings import PredictSettings
+
+        found = part.value
+        how: Any = {name: found.settings[name] for name in OWN_WAY if name in found.settings}
+        self.begin(
+            PredictSettings(
+                run=run,
+                volumes=(part.volume,),
+                axes=found.axes,  # type: ignore[arg-type]
+                uncertainty=found.has_uncertainty,
+                first=self._first((part.volume,), found.axes),
+                **how,
+            )
+        )
+
+    def begin(self, settings: PredictSettings) -> None:
+        """Queue the job."""
+        stage, study = self._stage, self._stage.session.study
+        if study is None or not settings.volumes:
+            return
+        names = settings.volumes
         stage.bar.clear()
-        self._study, self.run, self.at_work, self._grown = study, run, "", 0.0
         title = f"Predicting {names[0] if len(names) == 1 else words.count(len(names), 'volume')}"
-        job = stage.session.jobs.submit(title, predict_job(study, settings), PREDICT)
-        stage.shown.expect(run)
+        job = stage.session.jobs.submit(title, predict_job(study, settings), PREDICT, (study, settings))
+        self._adopt(job)
+        stage.shown.expect(settings.run)
+        stage.update_buttons()
+
+    def adopt(self) -> None:
+        """Follow the job that was begun before the panel was opened, if there is one."""
+        if self.job is not None:
+            self._adopt(self.job)
+
+    def _adopt(self, job: Job) -> None:
+        stage = self._stage
+        self._study, settings = job.about
+        self.run, self.at_work, self._grown, self._asked = settings.run, "", 0.0, settings
+        self.told |= {(volume, settings.run) for volume in settings.volumes}
         stage.follow(job.signals.event, self._on_event)
         stage.follow(job.signals.failed, stage.bar.show_error)
         stage.follow(job.signals.cancelled, self._on_cancelled)
         stage.follow(job.signals.finished, self._on_predicted)
         stage.follow(job.signals.ended, self._on_ended)
-        stage.update_buttons()
 
-    def _first(self, names: tuple[str, ...]) -> int | None:
+    def say_cut_off(self) -> None:
+        """Say once that a prediction of the volume in view was cut off, with a way to go on."""
+        stage = self._stage
+        if self.job is not None or stage.has_error:
+            return
+        for look in stage.predictions():
+            part = look.unfinished
+            if part is None or part.alive or (look.volume, look.run) in self.told:
+                continue
+            self.told.add((look.volume, look.run))
+            weak, run = weakref.ref(self), look.run
+
+            def go_on(weak: Any = weak, run: str = run) -> None:
+                mine = weak()
+                if mine is not None:
+                    mine.go_on(run)
+
+            text = f"{look.volume}: the prediction by {run} was {said_unfinished(part)}."
+            text += " The finished one stays until it is replaced." if look.complete else ""
+            stage.bar.show_message("warning", text, "Go on ▸", go_on)
+            return
+
+    def _begun_otherwise(self, volume: str, settings: PredictSettings) -> PredictedLook | None:
+        """Return what the run has begun of a volume in another way than these settings: it would be dropped."""
+        stage = self._stage
+        look = stage.session.predictions.get(volume, {}).get(settings.run)
+        part = look.unfinished if look is not None else None
+        if part is None or part.value is None or part.alive or not part.share:
+            return None
+        found = part.value
+        axes = settings.axes or stage.session.volumes[volume].axis
+        same = (found.axes, found.has_uncertainty) == (axes, settings.uncertainty) and all(
+            found.settings.get(name, getattr(settings, name)) == getattr(settings, name) for name in OWN_WAY
+        )
+        return None if same else part
+
+    def _ask_about(
+        self, begun: Sequence[PredictedLook], asked: int
+    ) -> Literal["go on", "others", "anew", "cancel"]:
+        """Ask what is to become of predictions that were begun in another way and cut off."""
+        first, role = begun[0], QMessageBox.ButtonRole
+        box = QMessageBox(self._stage)
+        box.setIcon(QMessageBox.Icon.Question)
+        box.setWindowTitle("Predict")
+        if asked == 1:
+            box.setText(
+                f"A prediction of {first.volume} was {said_unfinished(first)}. To predict it in another way drops that."
+            )
+            kept = box.addButton("Go on with it", role.AcceptRole)
+        else:
+            names = ", ".join(look.volume for look in begun[:3]) + ("…" if len(begun) > 3 else "")
+            box.setText(
+                f"Predictions of {names} were begun in another way and cut off. To begin anew drops what is there."
+            )
+            kept = box.addButton("Only the others", role.AcceptRole) if asked > len(begun) else None
+        anew = box.addButton("Begin anew", role.DestructiveRole)
+        box.addButton(QMessageBox.StandardButton.Cancel)
+        box.setDefaultButton(kept)
+        box.exec()
+        clicked = box.clickedButton()
+        box.deleteLater()
+        if kept is not None and clicked is kept:
+            return "go on" if asked == 1 else "others"
+        return "anew" if clicked is anew else "cancel"
+
+    def _first(self, names: tuple[str, ...], axes: str) -> int | None:
         """Return the slice in view, around which the result begins to grow, if slices are predicted across that axis."""
         stage, at = self._stage, self._stage.slice_in_view()
         if at is None or names != (at.volume,):
             return None
-        axis = (stage.choice.axes or stage.session.volumes[at.volume].axis)[0]
+        axis = (axes or stage.session.volumes[at.volume].axis)[0]
         return at.index if at.axis == axis else None
 
     def _on_event(self, event: object) -> None:
@@ -169,7 +291,11 @@ class PredictActions:
         for volume in made:
             stage.shown.finish(volume["name"], result["run"])
         if not done and kept:
-            text = f"{', '.join(kept[:3])}: these weights had predicted it already; nothing to do."
+            along = " + ".join(made[0]["axes"])
+            text = (
+                f"{', '.join(kept[:3])}: these weights had predicted it along {along} already; nothing to do. Other ways to "
+                "predict it are behind the arrow."
+            )
             stage.bar.show_message("notice", text)
             return
         seconds = sum(v["seconds"] for v in done)
@@ -184,10 +310,14 @@ class PredictActions:
         stage = self._stage
         stage.bar.show_message(
             "notice",
-            "Stopped. What was predicted is kept, and Predict goes on from there.",
+            "Stopped. What was predicted is kept, and it can go on from there.",
             "Go on ▸",
-            self.predict,
+            self._resume,
         )
+
+    def _resume(self) -> None:
+        if self._asked is not None:
+            self.begin(self._asked)
 
     def _on_ended(self) -> None:
         stage, volume, run = self._stage, self.at_work, self.run
@@ -307,17 +437,30 @@ class PredictActions:
         ):
             return
         stage.shown.forget(volume, run)
-        unfinished = look.value is not None and not look.value.complete
+        part = look.unfinished
 
         def work() -> None:
-            if unfinished:
+            if part is not None:
                 remove_growing(study, volume, run)
-                return
-            from napari_sortingloss.study.predictions import remove_prediction
-
-            remove_prediction(study, volume, run)
+            if part is not look:
+                remove_prediction(study, volume, run)
 
         stage.background.run(work, lambda _: stage.session.refresh())
+
+    def drop(self, run: str) -> None:
+        """Ask, then drop what a run has begun of the volume in view; its finished prediction stays."""
+        stage, study, volume = self._stage, self._stage.session.study, self._stage.session.current_volume
+        look = stage.panel.predictions.look(run)
+        part = look.unfinished if look is not None else None
+        if study is None or volume is None or part is None:
+            return
+        question = (
+            f"Drop what was {said_unfinished(part)}? The finished prediction of {volume} by {run} stays."
+        )
+        if self._confirm(question):
+            stage.background.run(
+                lambda: remove_growing(study, volume, run), lambda _: stage.session.refresh()
+            )
 
     def _confirm(self, question: str) -> bool:
         yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.Cancel

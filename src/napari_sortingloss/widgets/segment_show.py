@@ -122,8 +122,9 @@ class Shown:
         stage, study = self._stage, self._stage.session.study
         if study is None or volume != stage.session.current_volume:
             return
-        if run not in self.ticked:  # a person has enough of it
-            return
+        look = stage.session.predictions.get(volume, {}).get(run)
+        if run not in self.ticked or (look is not None and look.complete):
+            return  # a person has enough of it, or looks at the whole one until it is replaced
 
         def read() -> Prediction | None:
             from napari_sortingloss.study.predictions import growing_prediction

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 from napari_sortingloss.widgets.background import Background
 from napari_sortingloss.widgets.errors import MessageBar
 from napari_sortingloss.widgets.jobstrip import JobStrip
-from napari_sortingloss.widgets.lifetime import follow
+from napari_sortingloss.widgets.lifetime import DockedWidget, follow
 from napari_sortingloss.widgets.session import Session, session_of
 from napari_sortingloss.widgets.shortcuts import ShortcutList, bind, keys_of
 from napari_sortingloss.widgets.theme import Colors, follow_theme, style_sheet
@@ -31,7 +31,7 @@ from napari_sortingloss.widgets.theme import Colors, follow_theme, style_sheet
 WIDTH = 400
 
 
-class Stage(QWidget):
+class Stage(DockedWidget):
     """Base of the Study, Pre-train, … dock widgets.
 
     A subclass fills `body` (a vertical layout that scrolls), calls `add_button` for the buttons at the bottom (the

@@ -132,6 +132,10 @@ class StudyWidget(Stage):
         self.details.edited.connect(self.actions_.update)
         self.details.failed.connect(self.bar.show_error)
         self.import_panel.changed.connect(self._update_buttons)
+        for kind, then in (("add", self.after_adding), ("sample", self.after_sample)):
+            begun = session.jobs.find(kind)  # before the panel was opened
+            if begun is not None:
+                self.watch(begun, then)
 
     # ------------------------------------------------------------------------------------------ opening and making
     def open_study(self) -> None:

@@ -103,6 +103,7 @@ class TrainingStage(Stage):
         self.follow(self.panel.table.renamed, self.runs.rename)
         self.bind(f"{self.key}.start", self.start_button.click)
         self.bind(f"{self.key}.pause", self.pause_button.click)
+        self.runs.adopt()
 
     # ------------------------------------------------------------------------------------------- what a stage says
     def why_not_start(self) -> str:

@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import Any
 
 from qtpy.QtCore import QSize
-from qtpy.QtWidgets import QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSizePolicy, QTabWidget, QVBoxLayout
 
-from napari_sortingloss.widgets.lifetime import follow
+from napari_sortingloss.widgets.lifetime import DockedWidget, follow
 from napari_sortingloss.widgets.segment import SegmentWidget
 from napari_sortingloss.widgets.session import session_of
 from napari_sortingloss.widgets.stage import WIDTH, Stage
@@ -16,7 +16,7 @@ from napari_sortingloss.widgets.stages import STAGES
 from napari_sortingloss.widgets.theme import Colors, follow_theme, style_sheet
 
 
-class Workbench(QWidget):
+class Workbench(DockedWidget):
     """The stages, one tab each, in the order of the work.
 
     Parameters
