@@ -60,7 +60,7 @@ def time_steps(
         while len(took) < SLOW + STEPS and (len(took) < 2 or time.monotonic() - began < PATIENCE):
             start = time.monotonic()
             _, batch = feed.next()
-            float(engine.learn(batch).loss)  # waits for the device
+            float(engine.learn(batch).loss.detach())  # waits for the device
             took.append(time.monotonic() - start)
         slow, timed = took[: min(SLOW, len(took) - 1)], took[min(SLOW, len(took) - 1) :]
         step = sum(timed) / len(timed)

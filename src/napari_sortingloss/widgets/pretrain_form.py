@@ -189,7 +189,8 @@ class PretrainForm(QWidget):
         self._of_tasks = {t: v for t, v in kept.items() if t in TASKS} if isinstance(kept, Mapping) else {}
         self._quiet = True
         try:
-            self.task.setCurrentIndex(self.task.findData(task) if task in TASKS else 0)
+            known = isinstance(task, str) and task in TASKS
+            self.task.setCurrentIndex(self.task.findData(task) if known else 0)
             self._show_task()
             self.where.choose(values.get("where"))
             self.run_name.clear()
