@@ -66,11 +66,11 @@ def test_what_was_stopped_is_proposed_only_where_nothing_is_finished_and_what_go
 
 def test_runs_without_a_name_are_told_apart_by_what_differs():
     runs = [
-        info("r3", encoder="resnet34", steps=400),
-        info("r2", steps=400),
-        info("r1", called="all fish", steps=0),
+        info("r3", encoder="resnet34", size=64),
+        info("r2", size=112),
+        info("r1", called="all fish", size=112),
     ]
-    assert differences(runs) == {"r3": "ResNet-34, 400 steps", "r2": "ResNet-18, 400 steps", "r1": ""}
+    assert differences(runs) == {"r3": "ResNet-34, 64 px", "r2": "ResNet-18, 112 px", "r1": ""}
     assert differences([info("r2"), info("r1")]) == {"r2": "", "r1": ""}
 
 

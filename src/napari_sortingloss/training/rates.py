@@ -10,7 +10,7 @@ WARM_UP = 50
 WARM_UP_ENDLESS = 20
 """The same for a run without an end, which may be stopped soon."""
 
-HALVED = 50
+HALVED = 200
 """A run without an end uses half its learning rate at three times so many steps after the warm-up."""
 
 

@@ -14,6 +14,7 @@ from psygnal import Signal
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QValidator
 from qtpy.QtWidgets import (
+    QAbstractSpinBox,
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
@@ -21,6 +22,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLineEdit,
     QMenu,
+    QSizePolicy,
     QSpinBox,
     QToolButton,
     QWidget,
@@ -175,14 +177,16 @@ class _Number(FieldEdit):
 
 
 class _WithPresets(QWidget):
-    """An input with an arrow behind it that offers values."""
+    """A number with an arrow behind it that offers values, in the place of − and +."""
 
-    def __init__(self, box: QWidget, menu: QMenu) -> None:
+    def __init__(self, box: QAbstractSpinBox, menu: QMenu) -> None:
         super().__init__()
+        box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
         self.arrow = QToolButton()
         self.arrow.setArrowType(Qt.ArrowType.DownArrow)
         self.arrow.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.arrow.setProperty("presets", True)
+        self.arrow.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Ignored)  # as high as the number
         self.arrow.setToolTip("Values to choose from")
         self.arrow.setAccessibleName("Values to choose from")
         menu.setParent(self.arrow, menu.windowFlags())

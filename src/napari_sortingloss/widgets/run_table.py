@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QMenu,
     QStyledItemDelegate,
+    QStyleOptionViewItem,
     QTreeWidget,
     QTreeWidgetItem,
     QWidget,
@@ -74,7 +75,7 @@ class RunTable(QTreeWidget):
         self.setAlternatingRowColors(True)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setUniformRowHeights(True)
-        self.setTextElideMode(Qt.TextElideMode.ElideRight)
+        self.setTextElideMode(Qt.TextElideMode.ElideLeft)  # ids begin alike
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         header = self.header()
         header.setStretchLastSection(False)
@@ -276,7 +277,15 @@ class _Names(QStyledItemDelegate):
             return None
         editor = QLineEdit(parent)
         editor.setAccessibleName("Name of the run")
+        editor.setStyleSheet("padding: 0px 2px; margin: 0px; min-height: 0px;")
         return editor
+
+    def updateEditorGeometry(  # noqa: N802
+        self, editor: QLineEdit, option: QStyleOptionViewItem, index: QModelIndex
+    ) -> None:
+        """Leave the tick visible, and the row below."""
+        box = 24
+        editor.setGeometry(option.rect.adjusted(box - option.rect.left(), 0, 0, 0))
 
     def setEditorData(self, editor: QLineEdit, index: QModelIndex) -> None:  # noqa: N802
         """Begin with the name, not with what tells the run from others."""

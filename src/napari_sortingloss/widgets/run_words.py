@@ -14,7 +14,7 @@ GOING_ON = ("running", "paused")
 _TITLES = {info.name: info.title for info in (*ENCODERS, *SEGMENTERS)}
 
 _TELL_APART = (
-    *("task", "encoder", "network", "init", "also_from", "size", "slices", "pairs", "batch", "steps"),
+    *("task", "encoder", "network", "init", "also_from", "size", "slices", "pairs", "batch"),
     *(
         "augment",
         "pose",
@@ -28,7 +28,7 @@ _TELL_APART = (
         "seed",
     ),
 )
-"""What runs differ in, the most telling first."""
+"""What runs differ in, the most telling first; how many steps they have stands in a column of its own."""
 
 
 def figure(info: RunInfo) -> str:
@@ -84,8 +84,6 @@ def _said(name: str, value: Any, titles: Mapping[str, str]) -> str:
     if value in (None, ""):
         return ""
     text = _TITLES.get(str(value), titles.get(str(value), str(value)))
-    if name == "steps":
-        return f"{value:,} steps" if value else "until stopped"
     if name == "size":
         return f"{text} px"
     if name in ("slices", "pairs"):
