@@ -28,7 +28,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_sortingloss.study import Study
 from napari_sortingloss.study.add import AddSettings, add
-from napari_sortingloss.widgets import localize_actions
+from napari_sortingloss.widgets import localize_actions, stage_layers
 from napari_sortingloss.widgets.localize import LocalizeWidget
 from napari_sortingloss.widgets.session import Session, session_of
 
@@ -106,6 +106,7 @@ def viewer(_window: Any) -> Iterator[Any]:
     _window.layers.clear()
     _window.dims.order = (0, 1)
     _window.theme = "dark"
+    stage_layers._found.pop(_window, None)  # what was chosen in one test is no choice in another
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import napari.viewer
 import numpy as np
 import pytest
 from qtpy.QtCore import QEvent, QPointF, Qt
@@ -12,6 +13,7 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
+from conftest import close_viewer
 from napari_sortingloss.study.classes import LabelClass
 from napari_sortingloss.widgets.annotate_layer import AnnotationLayer
 from napari_sortingloss.widgets.layers import LayerPlan
@@ -108,17 +110,27 @@ class Painter:
         return sorted(set(np.nonzero(self.labels)[axis].tolist()))
 
 
+@pytest.fixture(scope="module")
+def own_window(_window: Any) -> Iterator[Any]:
+    """A viewer of these tests alone: a mouse over the canvas makes it draw off screen, which windows shown before disturb."""
+    made = napari.viewer.Viewer(show=False)
+    yield made
+    close_viewer(made)
+
+
 @pytest.fixture
-def paint_at(viewer: Any) -> Iterator[Any]:
+def paint_at(own_window: Any) -> Iterator[Any]:
     made: list[Painter] = []
 
     def at(place: str) -> Painter:
-        made.append(Painter(viewer, place))
+        made.append(Painter(own_window, place))
         return made[-1]
 
     yield at
     for painter in made:
         painter.view.detach()
+    own_window.layers.clear()
+    own_window.dims.order = (0, 1)
 
 
 def brush(painter: Painter, axis: int, index: int) -> None:

@@ -315,15 +315,21 @@ def test_the_preview_follows_the_slice_in_view_while_a_run_trains(ready, study, 
     qtbot.waitUntil(lambda: "fish_a · preview" in mine(viewer))
     finish(writer)
     see(ready, qtbot, lambda: state(ready) == "finished")
+    assert "fish_a · preview" in mine(viewer)
+    assert ready.panel.live_about.text() == "as of step 9"
+    seg.go_to(ready, "fish_a", 3)
+    assert "fish_a · preview" in mine(viewer)
+    ready.choice.click()
     assert "fish_a · preview" not in mine(viewer)
+    see(ready, qtbot, lambda: bool(ready.finished_predictions()))
 
 
 def test_the_preview_lies_right_across_another_axis(ready, study, train, viewer, qtbot):
     from napari_sortingloss.study.previews import PreviewPicture, read_request, write_preview
-    from napari_sortingloss.widgets import layers
+    from napari_sortingloss.widgets import view
 
     show_volume(ready, qtbot, "fish_a")
-    layers.step_along(viewer, "x")
+    view.step_along(viewer, "x")
     viewer.dims.set_point(2, 7 * 0.3)
     writer = train()
     see(ready, qtbot, lambda: state(ready) == "running")
@@ -490,6 +496,29 @@ def test_a_full_disk_is_told_and_the_button_is_alive_again(ready, study, qtbot, 
     qtbot.waitUntil(lambda: "the disk is full" in ready.bar.text)
     qtbot.waitUntil(lambda: ready.choice.text() == "&Predict: this volume")
     assert ready.choice.isEnabled()
+
+
+def test_who_comes_to_the_stage_sees_the_newest_prediction_until_they_take_it_away(
+    viewer, opened, study, qtbot
+):
+    paint(study)
+    old, new = trained(study), trained(study)
+    for run in (old, new):
+        predict_one(study, "fish_a", run)
+        predict_one(study, "fish_b", run)
+    stage = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(stage)
+    see(stage, qtbot, lambda: f"fish_a · prediction {new}" in mine(viewer))
+    assert f"fish_a · prediction {old}" not in mine(viewer)
+    stage.panel.predictions.tick(new, False)
+    stage.session.set_current_volume("fish_b")
+    stage.session.predictions_changed.emit()
+    qtbot.wait(50)
+    assert not any("prediction" in name for name in mine(viewer))
+    stage.panel.predictions.tick(old)
+    see(stage, qtbot, lambda: f"fish_b · prediction {old}" in mine(viewer))
+    stage.session.set_current_volume("fish_a")
+    see(stage, qtbot, lambda: f"fish_a · prediction {old}" in mine(viewer))
 
 
 def test_all_volumes_or_those_not_done_yet_are_predicted_as_chosen(ready, study, qtbot):

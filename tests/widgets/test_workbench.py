@@ -168,7 +168,7 @@ def test_dropping_a_study_json_onto_napari_opens_the_study(viewer, study, qtbot)
     viewer.open(str(study.path / "study.json"), plugin="napari-sortingloss")
     qtbot.waitUntil(lambda: session_of(viewer).study is not None)
     assert session_of(viewer).study.path == study.path
-    assert len(viewer.layers) == 0
+    qtbot.waitUntil(lambda: [layer.name for layer in viewer.layers] == ["fish_a"])
 
 
 def test_no_other_file_is_claimed(tmp_path):

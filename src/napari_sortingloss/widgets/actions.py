@@ -184,10 +184,10 @@ class StudyActions:
         """Bring layers that are open up to date."""
 
         def done(viewer: Any, study: Study) -> None:
-            marks = [{"study": str(study.path), "volume": name, "content": "volume"} for name in names]
-            shown = [mark["volume"] for mark in marks if layers.find(viewer, mark) is not None]
-            if shown:
-                self._stage.show_volumes(shown)
+            marks = [layer.metadata[layers.MARK] for layer in layers.ours(viewer, "volume")]
+            shown = [mark["volume"] for mark in marks if mark["study"] == str(study.path)]
+            if not set(shown).isdisjoint(names):
+                self._stage.session.show_volumes(shown, along_axis=self._stage.along.isChecked())
 
         return done
 

@@ -158,15 +158,13 @@ class AnnotateWidget(Stage):
         actions.bind_keys()
 
     # ---------------------------------------------------------------------------------------------- following the session
-    @property
-    def in_sight(self) -> bool:
-        """Whether a person sees this stage, not another tab."""
-        return self.isVisibleTo(self.window())
-
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
-        """Open the annotations once the stage is looked at."""
+        """Open the annotations once the stage is looked at; the keys and the brush are theirs again."""
         super().showEvent(event)
         self._on_session()
+        annotating = self.annotating
+        if annotating.view is not None and annotating.view.there and self._is_current:
+            self.session.viewer.layers.selection.active = annotating.layer
 
     def appear(self) -> None:
         """Open the annotations of the current volume, if the stage is in sight and the person did not take them away."""

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
@@ -86,8 +85,6 @@ class AnnotationDesk(QObject):
         self._waiting: list[Callable[[], None]] = []
         self.shared = Shared()
         self._serial = Serial(self, error=self._fail)
-        self._place: tuple[float, ...] = ()
-        self._added: dict[str, str] = {}
         self._slices: tuple[AnnotatedSlice, ...] = ()
         self._at_work = 0  # changes in the worker: what it holds is not asked for meanwhile
         self.undo_text = self.redo_text = ""
@@ -240,18 +237,10 @@ class AnnotationDesk(QObject):
         self.changed.emit()
 
     def _show_volume(self, viewer: Any, plan: layers.LayerPlan) -> None:
-        """Show the voxels below, in the layer that was added for the volume before, if that is still there."""
+        """Show the voxels below, and go to their middle, unless they are in view already."""
         there = layers.find(viewer, plan.mark)
-        before = layers.find(viewer, self._added)
-        if there is not None and there.visible:
-            return
-        (layer,) = layers.show(viewer, [plan], along_axis=there is None, instead=before)
-        if there is None:
-            self._added = dict(layer.metadata[layers.MARK])
-        place = tuple(np.round((*plan.scale, *plan.translate, *plan.data[0].shape), 3))
-        if place != self._place:
-            self._place = place
-            viewer.reset_view()
+        if there is None or not there.visible:
+            layers.show(viewer, [plan])
 
     # --------------------------------------------------------------------------------------------------- changing them
     def do(

@@ -15,17 +15,16 @@ from psygnal import Signal
 
 from napari_sortingloss.study.annotation_change import Change
 from napari_sortingloss.study.classes import BACKGROUND, UNPAINTED, LabelClass
-from napari_sortingloss.widgets.box_layer import slice_in_view, unit_ratio
 from napari_sortingloss.widgets.layers import (
     AXES,
     MARK,
     UNITS,
     LayerPlan,
     fitting_unit,
-    step_along,
-    take_away_in_turn,
+    take_away,
 )
 from napari_sortingloss.widgets.theme import unwrap
+from napari_sortingloss.widgets.view import go_to, slice_in_view, step_along
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import VolumeRecord
@@ -172,10 +171,7 @@ class AnnotationLayer:
         if axis is not None:
             step_along(viewer, axis)
         place = AXES.index(axis or self.slice_in_view()[0])
-        world = (index + self.offset[place]) * self.plan.scale[place]
-        viewer.dims.set_point(
-            viewer.dims.ndim - 3 + place, world / unit_ratio(viewer, self.layer.units, place)
-        )
+        go_to(viewer, self.layer.units, self.plan.scale, self.offset, place, index)
 
     def set_classes(self, classes: Sequence[LabelClass]) -> None:
         """Take over the colours of the classes."""
@@ -239,7 +235,7 @@ class AnnotationLayer:
         self.detach()
         viewer = self._viewer()
         if viewer is not None and self.layer in viewer.layers:
-            take_away_in_turn(viewer, [self.layer])
+            take_away(viewer, [self.layer])
 
     def detach(self) -> None:
         """Let go of the layer."""

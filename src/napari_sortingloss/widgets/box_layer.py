@@ -19,6 +19,7 @@ from qtpy.QtCore import QTimer
 from napari_sortingloss.study.boxes import NO_BOX, Box, Shape
 from napari_sortingloss.widgets.box_geometry import box_from, faces, rectangle
 from napari_sortingloss.widgets.theme import unwrap
+from napari_sortingloss.widgets.view import go_to, layer_order, slice_in_view
 
 EDGE = "#f0e442"
 """Yellow of the palette of Okabe and Ito; light enough for a CT, and for dark and light canvases with one in it."""
@@ -124,12 +125,11 @@ class BoxLayer:
         viewer = self._viewer()
         if viewer is None or viewer.dims.ndisplay == 3 or self.box == NO_BOX:
             return
-        units = self.layer.units
-        axis, index, _ = slice_in_view(viewer, units, self._voxel_size, self._offset)
+        axis, index, _ = slice_in_view(viewer, self.layer.units, self._voxel_size, self._offset)
         low, high = self.box[axis]
         if not low <= index < high:
-            place = (self._offset[axis] + (low + high - 1) // 2) * self._voxel_size[axis]
-            viewer.dims.set_point(viewer.dims.ndim - 3 + axis, place / unit_ratio(viewer, units, axis))
+            middle = (low + high - 1) // 2
+            go_to(viewer, self.layer.units, self._voxel_size, self._offset, axis, middle)
 
     @property
     def _side(self) -> float:
@@ -262,35 +262,3 @@ class BoxLayer:
                 self.dragged.emit(self.box)
         elif action in ("added", "removed", "changed"):
             QTimer.singleShot(0, self._draw)  # napari is not done with the shape yet
-
-
-def layer_order(order: Sequence[int]) -> tuple[int, int, int]:
-    """Return in which order napari shows the last three dimensions of a viewer: that of the slider, then the plane's."""
-    ranks = np.argsort(np.argsort(order[-3:]))
-    return int(ranks[0]), int(ranks[1]), int(ranks[2])
-
-
-def slice_in_view(
-    viewer: Any, units: Sequence[Any], voxel_size: Sequence[float], offset: Sequence[float]
-) -> tuple[int, int, float]:
-    """Return the axis of the slider, the voxel of a volume that it stands at, and the place of that slice.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-    units : sequence of pint.Unit
-        Of a layer of the volume; another layer may make the viewer count in others.
-    voxel_size, offset : sequence of float
-        Of the volume; the offset in voxels.
-    """
-    axis = layer_order(viewer.dims.order)[0]
-    place = float(viewer.dims.point[-3:][axis]) * unit_ratio(viewer, units, axis)
-    return axis, round(place / voxel_size[axis] - offset[axis]), place
-
-
-def unit_ratio(viewer: Any, units: Sequence[Any], axis: int) -> float:
-    """Return how many of a layer's units one of the viewer's is."""
-    world = viewer.dims.units
-    if world is None or len(world) < 3 or world[-3:][axis] == units[axis]:
-        return 1.0
-    return float((1 * world[-3:][axis]).to(units[axis]).magnitude)

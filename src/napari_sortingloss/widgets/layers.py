@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
-
 from napari_sortingloss.errors import BadInput
 from napari_sortingloss.widgets.theme import unwrap
+from napari_sortingloss.widgets.view import fit, go_to, slice_in_view, step_along
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Volume
 
 MARK = "napari_sortingloss"
 AXES = ("z", "y", "x")
-PAUSE = 50
-"""Milliseconds between the removals of two layers: time to draw the canvas."""
 UNITS = {"": "pixel", "px": "pixel", "µm": "um"}
 
 
@@ -74,10 +71,19 @@ def plan(volume: Volume) -> LayerPlan:
     )
 
 
-def show(viewer: Any, plans: list[LayerPlan], *, along_axis: bool = True, instead: Any = None) -> list[Any]:
-    """Show volumes in the viewer; a layer of ours that shows one already is brought up to date in place.
+def show(
+    viewer: Any,
+    plans: list[LayerPlan],
+    *,
+    along_axis: bool = True,
+    into_view: bool = True,
+    keep: Collection[str] = (),
+) -> list[Any]:
+    """Show volumes in the viewer, and no others of ours; what is not ours stays as it is.
 
-    Other volumes of ours are hidden, since they all lie at the same place; what is not ours stays as it is.
+    A layer of ours that shows a volume already is brought up to date in place, one that showed another volume is used
+    again, with the contrast and colours that a person gave it. What else is shown of other volumes goes, since it would lie
+    over these and stretch the slider; annotations are looked after by whoever opened them.
 
     Parameters
     ----------
@@ -85,24 +91,29 @@ def show(viewer: Any, plans: list[LayerPlan], *, along_axis: bool = True, instea
     plans : list of LayerPlan
     along_axis : bool
         Let the slider step along the ordering axis of the first volume.
-    instead : napari.layers.Image or None
-        A layer of ours that is to show the first volume, if none does yet; it keeps its contrast and colours.
+    into_view : bool
+        Fit the camera to them, and go to the middle slice of the first, unless it was in view.
+    keep : collection of str
+        Contents that stay though they are of other volumes: their owner is about to exchange them.
 
     Returns
     -------
     list of napari.layers.Image
     """
     viewer = unwrap(viewer)
-    first_ever = not viewer.layers
-    shown = []
+    wanted = [item.mark for item in plans]
+    spare = [layer for layer in ours(viewer, "volume") if layer.metadata[MARK] not in wanted]
+    others = _of_others(viewer, wanted, keep)
+    leaving = [layer.metadata[MARK] for layer in (*spare, *others)]
+    shown, before = [], [layer for layer in ours(viewer, "volume") if layer.visible and layer not in spare]
     for item in plans:
-        unit = fitting_unit(viewer, item.unit, lambda mark, own=item.mark: mark == own)
+        unit = fitting_unit(viewer, item.unit, lambda mark, own=item.mark: mark == own or mark in leaving)
         layer = find(viewer, item.mark)
-        if layer is None and instead is not None:
-            layer, instead = instead, None
+        if layer is None and spare:
+            layer = spare.pop()
             layer.metadata[MARK] = item.mark
         elif layer is not None and layer.data[0].shape != item.data[0].shape:
-            viewer.layers.remove(layer)
+            take_away(viewer, [layer])
             layer = None
         if layer is None:
             layer = viewer.add_image(item.data, **{**options(item), "units": (unit,) * 3})
@@ -112,17 +123,55 @@ def show(viewer: Any, plans: list[LayerPlan], *, along_axis: bool = True, instea
             layer.name = item.name
             layer.visible = True
         shown.append(layer)
-    for layer in viewer.layers:
-        if layer not in shown and layer.metadata.get(MARK, {}).get("content") == "volume":
-            layer.visible = False
+    take_away(viewer, [*spare, *others])
     if shown:
         viewer.layers.selection = set(shown)
         viewer.layers.selection.active = shown[-1]
         if along_axis:
             step_along(viewer, plans[0].axis)
-        if first_ever:
-            viewer.reset_view()
+        if into_view:
+            fit(viewer, shown)
+            _look_inside(viewer, shown[0], plans[0], anew=shown[0] not in before)
     return shown
+
+
+def _of_others(viewer: Any, wanted: Iterable[Mapping[str, str]], keep: Collection[str]) -> list[Any]:
+    """Return what is shown of volumes other than some, but for the volumes themselves and their annotations."""
+    volumes = {(mark["study"], mark["volume"]) for mark in wanted}
+    stay = {"volume", "annotations", *keep}
+    return [
+        layer
+        for layer in ours(viewer)
+        if layer.metadata[MARK].get("content") not in stay
+        and (layer.metadata[MARK].get("study"), layer.metadata[MARK].get("volume")) not in volumes
+    ]
+
+
+def _look_inside(viewer: Any, layer: Any, item: LayerPlan, *, anew: bool) -> None:
+    """Go to the middle slice of a volume that was not in view, or none of whose slices is."""
+    if viewer.dims.ndim < 3:
+        return
+    offset = tuple(t / s for t, s in zip(item.translate, item.scale, strict=True))
+    axis, index, _ = slice_in_view(viewer, layer.units, item.scale, offset)
+    size = item.data[0].shape[axis]
+    if anew or not 0 <= index < size:
+        go_to(viewer, layer.units, item.scale, offset, axis, size // 2)
+
+
+def ours(viewer: Any, content: str = "") -> list[Any]:
+    """Return the layers of ours, those with a content if one is named."""
+    marked = [layer for layer in unwrap(viewer).layers if layer.metadata.get(MARK) is not None]
+    return [layer for layer in marked if not content or layer.metadata[MARK].get("content") == content]
+
+
+def leave_other_studies(viewer: Any, study: str) -> None:
+    """Take away what is shown of studies other than one; annotations are looked after by whoever opened them."""
+    gone = [
+        layer
+        for layer in ours(viewer)
+        if layer.metadata[MARK].get("study") != study and layer.metadata[MARK].get("content") != "annotations"
+    ]
+    take_away(viewer, gone)
 
 
 def options(item: LayerPlan) -> dict[str, Any]:
@@ -144,34 +193,12 @@ def find(viewer: Any, mark: dict[str, str]) -> Any:
     return next((layer for layer in unwrap(viewer).layers if layer.metadata.get(MARK) == mark), None)
 
 
-def take_away(viewer: Any, mark: dict[str, str]) -> None:
-    """Remove the layer of ours with this mark, if there is one."""
-    layer = find(viewer, mark)
-    if layer is not None:
-        unwrap(viewer).layers.remove(layer)
-
-
-def take_away_in_turn(viewer: Any, gone: Iterable[Any]) -> None:
-    """Remove layers, ours no more at once, from the top down with a pause after each.
-
-    napari 0.9.2 on a software renderer (Mesa) crashes at the next slice where several are removed without the canvas being
-    drawn in between, whoever removes them.
-    """
+def take_away(viewer: Any, gone: Iterable[Any]) -> None:
+    """Remove layers, which are ours no more."""
     viewer = unwrap(viewer)
-    waiting = sorted(gone, key=viewer.layers.index)
-    for layer in waiting:
+    for layer in sorted(gone, key=viewer.layers.index, reverse=True):
         layer.metadata.pop(MARK, None)
-
-    def remove_top() -> None:
-        while waiting:
-            layer = waiting.pop()
-            if layer in viewer.layers:
-                viewer.layers.remove(layer)
-                break
-        if waiting:
-            QTimer.singleShot(PAUSE, remove_top)
-
-    remove_top()
+        viewer.layers.remove(layer)
 
 
 def rename(viewer: Any, study: str, old: str, new: str | None) -> None:
@@ -187,19 +214,7 @@ def rename(viewer: Any, study: str, old: str, new: str | None) -> None:
         else:
             layer.metadata[MARK] = {**mark, "volume": new}
             layer.name = layer.name.replace(old, new, 1)
-    take_away_in_turn(viewer, gone)
-
-
-def step_along(viewer: Any, axis: str) -> None:
-    """Let the slider step along an axis of the volumes (their last three dimensions)."""
-    viewer = unwrap(viewer)
-    extra = max(0, viewer.dims.ndim - 3)
-    if viewer.dims.ndim < 3:
-        return
-    chosen = AXES.index(axis)
-    order = (*range(extra), *(extra + i for i in (chosen, *(i for i in range(3) if i != chosen))))
-    if tuple(viewer.dims.order) != order:
-        viewer.dims.order = order
+    take_away(viewer, gone)
 
 
 @dataclass(frozen=True)

@@ -120,11 +120,6 @@ class LocalizeWidget(Stage):
         self.bind("localize.start", self.start_button.click)
 
     # ---------------------------------------------------------------------------------------------- what there is
-    @property
-    def in_sight(self) -> bool:
-        """Whether a person sees this stage, not another tab."""
-        return self.isVisibleTo(self.window())
-
     def localization(self, name: str) -> Localization | None:
         """Return where the run in view found the specimen of a volume, as a person sees it now."""
         study = self.session.study

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_sortingloss.study.boxes import NO_BOX, Box
-from napari_sortingloss.widgets.box_layer import BoxLayer, slice_in_view
-from napari_sortingloss.widgets.layers import AXES, MARK, find, fitting_unit, take_away_in_turn
+from napari_sortingloss.widgets.box_layer import BoxLayer
+from napari_sortingloss.widgets.layers import AXES, MARK, find, fitting_unit, take_away
 from napari_sortingloss.widgets.localize_plan import LocalizePlan, PlacedMap, Triple, mesh_of, placed, plan
+from napari_sortingloss.widgets.stage_layers import stage_layers_of
 from napari_sortingloss.widgets.theme import unwrap
+from napari_sortingloss.widgets.view import slice_in_view
 
 if TYPE_CHECKING:
     from napari_sortingloss.localize.grid import Grid
@@ -27,19 +29,12 @@ REGION_COLOUR = (0.0, 0.62, 0.45, 1.0)
 HULL_COLOUR = (0.34, 0.71, 0.91, 1.0)
 """Bluish green and sky blue of the palette of Okabe and Ito."""
 
-VISIBLE = {
-    2: {"uncertainty": True, "region": True, "hull": False, "box": True},
-    3: {"uncertainty": False, "region": False, "hull": True, "box": True},
-}
-"""What is shown in 2D and in 3D to begin with: a hull has no section in napari, and in 3D the maps would hide it."""
-
 
 class LocalizeLayers:
     """Shows one localisation at a time in a viewer; get it with `localize_layers_of`.
 
     The layers stay when another volume is shown, with what a person changed about their looks; only what they show is
-    exchanged. What is visible is remembered for 2D and for 3D. Layers that are not ours are never touched. A layer that
-    a person removed comes back with the next `show`.
+    exchanged. Layers that are not ours are never touched. A layer that a person removed comes back with the next `show`.
 
     Parameters
     ----------
@@ -67,10 +62,8 @@ class LocalizeLayers:
         self.plan: LocalizePlan | None = None
         self.layers: dict[str, Any] = {}
         self._box: BoxLayer | None = None
-        self._visible = {view: dict(contents) for view, contents in VISIBLE.items()}
-        self._view = viewer.dims.ndisplay
+        stage_layers_of(viewer)  # decides what of them is visible
         viewer.layers.events.removed.connect(self._on_removed)
-        viewer.dims.events.ndisplay.connect(self._on_view)
         for signal in (viewer.dims.events.point, viewer.dims.events.order, viewer.dims.events.ndisplay):
             signal.connect(self._on_step)
 
@@ -156,7 +149,7 @@ class LocalizeLayers:
         self.plan = None
         for layer in gone:
             self._let_go(layer)
-        take_away_in_turn(viewer, gone)
+        take_away(viewer, gone)
 
     def _adopt(self, viewer: Any) -> None:
         """Find layers of ours that are there without us: those of a viewer whose panel was closed and opened again."""
@@ -191,7 +184,6 @@ class LocalizeLayers:
                 units=(unit,) * 3,
                 axis_labels=AXES,
                 metadata={MARK: plan.mark(content)},
-                visible=self._visible[self._view][content],
             )
             return layer
         layer.metadata[MARK] = plan.mark(content)
@@ -250,7 +242,8 @@ class LocalizeLayers:
         there = self.layers.get("hull")
         if mesh is None:
             if there is not None:
-                viewer.layers.remove(there)
+                self._let_go(there)
+                take_away(viewer, [there])
             return
         if there is not None:
             there.data = mesh
@@ -311,20 +304,12 @@ class LocalizeLayers:
                 if content == "box" and self._box is not None:
                     self._box.detach()
                     self._box = None
+        if not self.layers:
+            self.plan = None
 
     def _on_step(self, event: object = None) -> None:
         if self.plan is not None:
             self.stepped.emit(*self.slice_in_view())
-
-    def _on_view(self, event: object = None) -> None:
-        """Between 2D and 3D: remember what was visible there, show what was visible here."""
-        viewer = self._viewer()
-        if viewer is None or viewer.dims.ndisplay == self._view:
-            return
-        before, self._view = self._view, viewer.dims.ndisplay
-        for content, layer in self.layers.items():
-            self._visible[before][content] = layer.visible
-            layer.visible = self._visible[self._view][content]
 
 
 def _fits(layer: Any, content: str) -> bool:

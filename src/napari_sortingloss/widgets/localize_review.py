@@ -6,12 +6,13 @@ import dataclasses
 import threading
 import weakref
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari_sortingloss.study.boxes import NO_BOX, grown
-from napari_sortingloss.widgets import layers, words
+from napari_sortingloss.widgets import layers, view, words
 from napari_sortingloss.widgets.box_keeper import BoxKeeper
-from napari_sortingloss.widgets.localize_layers import localize_layers_of
+from napari_sortingloss.widgets.localize_layers import CONTENTS, localize_layers_of
 from napari_sortingloss.widgets.localize_plan import LocalizePlan, plan
 
 if TYPE_CHECKING:
@@ -76,9 +77,7 @@ class BoxReview:
         self.layers = localize_layers_of(stage.session.viewer)
         self._shelf = ReviewShelf()
         self._shown: tuple[str, ...] = ()  # the localisation whose layers are in the viewer, or on their way
-        self._added: dict[
-            str, str
-        ] = {}  # the mark of the volume's layer, if it was this review that added it
+        self._axis = ""  # the ordering axis of the volume shown last
         self._doubts: dict[tuple[str, ...], tuple[str, ...]] = {}  # what the region in view itself warns of
         self._place: tuple[Any, ...] = ()  # where the volume shown last lies
         stage.follow(self.layers.box_dragged, self.drag)
@@ -99,6 +98,10 @@ class BoxReview:
         record = stage.session.volumes.get(name)
         stage.panel.setVisible(found is not None)
         if found is None or record is None:
+            self._shown = ()
+            self.layers.remove()
+            if stage.in_sight:
+                stage.session.show_current()
             return
         stage.panel.show_localization(found, record)
         same = before is not None and _key(before) == _key(found)
@@ -109,7 +112,10 @@ class BoxReview:
     def appear(self) -> None:
         """Show the layers of the volume in view, if the stage is in sight."""
         stage, study, found = self._stage, self._stage.session.study, self.found
-        if study is None or found is None or not stage.in_sight or self._shown == _key(found):
+        if study is None or found is None or not stage.in_sight:
+            return
+        on_their_way = stage.background.pending("review")
+        if self._shown == _key(found) and (on_their_way or self.layers.plan is not None):
             return
         self._shown = _key(found)
         name = found.volume
@@ -145,31 +151,24 @@ class BoxReview:
         self._show_volume(viewer, volume)
         self.layers.show(maps)
         self.layers.set_box(found.box)
-        self._bring_into_view(viewer, found)
         self._prefetch()
 
     def _show_volume(self, viewer: Any, volume: layers.LayerPlan) -> None:
-        """Show the voxels, in the layer of the volume before if this review made it: forty reviews leave one layer."""
-        before = layers.find(viewer, self._added)
-        made = layers.find(viewer, volume.mark) is None
-        (layer,) = layers.show(viewer, [volume], along_axis=not viewer.layers, instead=before)
-        if before is not None and before is not layer:
-            viewer.layers.remove(before)
-        if made:
-            self._added = volume.mark
-        elif before is not layer:
-            self._added = {}
+        """Show the voxels; a view that a person has turned stays so while the ordering axis is the same."""
+        turn, self._axis = volume.axis != self._axis, volume.axis
+        shown = layers.show(viewer, [volume], along_axis=turn, into_view=False, keep=CONTENTS)
+        self._bring_into_view(viewer, shown)
 
-    def _bring_into_view(self, viewer: Any, found: Localization) -> None:
+    def _bring_into_view(self, viewer: Any, shown: Sequence[Any]) -> None:
         """Fit the view to a volume that lies elsewhere or is of another size than the one before; else leave the zoom."""
-        record = self._stage.session.volumes[found.volume]
+        record = self._stage.session.volumes[self.name]
         place = tuple(
             round(n * s, 3)
             for n, s in zip((*record.shape, *record.offset), record.voxel_size * 2, strict=True)
         )
         if place != self._place:
             self._place = place
-            viewer.reset_view()
+            view.fit(viewer, shown)
 
     def _no_maps(self, error: BaseException) -> None:
         self._shown = ()
@@ -186,14 +185,14 @@ class BoxReview:
 
     def go_to_position(self, axis: str, index: int) -> None:
         """Show a slice across an axis in the viewer; the index counts voxels of the volume."""
-        stage = self._stage
+        stage, study = self._stage, self._stage.session.study
         viewer, record = stage.session.viewer, stage.session.volumes.get(self.name)
-        if viewer is None or record is None or viewer.dims.ndim < 3:
+        if viewer is None or study is None or record is None or viewer.dims.ndim < 3:
             return
-        layers.step_along(viewer, axis)
-        at = "zyx".index(axis)
-        where = (record.offset[at] + index) * record.voxel_size[at]
-        viewer.dims.set_point(viewer.dims.ndim - 3 + at, float(where))
+        layer = layers.find(viewer, {"study": str(study.path), "volume": self.name, "content": "volume"})
+        if layer is not None:
+            view.step_along(viewer, axis)
+            view.go_to(viewer, layer.units, record.voxel_size, record.offset, "zyx".index(axis), index)
 
     # ------------------------------------------------------------------------------------------------- changing it
     def slide(self, box: Box) -> None:

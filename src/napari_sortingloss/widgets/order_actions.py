@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_sortingloss.pretext.directions import directions
-from napari_sortingloss.widgets import layers, words
+from napari_sortingloss.widgets import layers, view, words
 from napari_sortingloss.widgets import training_actions as actions
 
 if TYPE_CHECKING:
@@ -73,10 +73,9 @@ class OrderActions:
             layer = layers.find(viewer, plan.mark)
             if layer is None or not layer.visible:
                 layer = layers.show(viewer, [plan])[0]
-            layers.step_along(viewer, record.axis)
+            view.step_along(viewer, record.axis)
             axis, index = "zyx".index(record.axis), stored_index(record, position)
-            where = layer.translate[-3:][axis] + index * layer.scale[-3:][axis]
-            viewer.dims.set_point(viewer.dims.ndim - 3 + axis, float(where))
+            view.go_to(viewer, layer.units, record.voxel_size, record.offset, axis, index)
 
         stage.background.run(lambda: layers.plan(study.volume(name)), done, topic="slice")
 

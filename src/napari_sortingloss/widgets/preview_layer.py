@@ -11,7 +11,7 @@ import numpy as np
 from napari.utils import DirectLabelColormap
 from numpy.typing import NDArray
 
-from napari_sortingloss.widgets.layers import AXES, MARK, UNITS, find, fitting_unit, take_away
+from napari_sortingloss.widgets.layers import AXES, MARK, UNITS, fitting_unit, ours, take_away
 from napari_sortingloss.widgets.theme import unwrap
 
 if TYPE_CHECKING:
@@ -76,14 +76,13 @@ class PreviewLayer:
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = weakref.ref(unwrap(viewer))
-        self._mark: dict[str, str] | None = None
         self.at: SliceAt | None = None
 
     @property
     def layer(self) -> Any:
-        """The layer, or None where nothing is shown."""
+        """The layer, also one that a panel closed since has left; None where nothing is shown."""
         viewer = self._viewer()
-        return find(viewer, self._mark) if viewer is not None and self._mark is not None else None
+        return next(iter(ours(viewer, CONTENT)), None) if viewer is not None else None
 
     def show(
         self,
@@ -117,10 +116,10 @@ class PreviewLayer:
         translate = tuple(c * s for c, s in zip(corner, scale, strict=True))
         mark = {"study": study, "volume": record.name, "content": CONTENT}
         layer = self.layer
-        if layer is not None and (mark != self._mark or layer.data.shape != data.shape):
+        if layer is not None and (mark != layer.metadata[MARK] or layer.data.shape != data.shape):
             self.remove()
             layer = None
-        self._mark, self.at = mark, at
+        self.at = at
         if layer is None:
             unit = fitting_unit(viewer, UNITS.get(record.unit, record.unit), lambda found: found == mark)
             selected = set(viewer.layers.selection)
@@ -146,7 +145,7 @@ class PreviewLayer:
 
     def remove(self) -> None:
         """Take the layer away."""
-        viewer = self._viewer()
-        if viewer is not None and self._mark is not None:
-            take_away(viewer, self._mark)
-        self._mark = self.at = None
+        viewer, layer = self._viewer(), self.layer
+        if viewer is not None and layer is not None:
+            take_away(viewer, [layer])
+        self.at = None

@@ -77,7 +77,9 @@ def phantom_fish() -> list[tuple[Any, dict[str, Any], str]]:
     study, plan = found[0]
     session.set_study(study)
     session.show_stage("Study")
-    layers.take_away(viewer, plan.mark)
+    layers.take_away(
+        viewer, [layer for layer in layers.ours(viewer) if layer.metadata[layers.MARK] == plan.mark]
+    )
     return [(plan.data, layers.options(plan), "image")]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from napari_sortingloss.segment.settings import FinetuneSettings
@@ -198,7 +199,7 @@ class SegmentWidget(TrainingStage):
         self.bar.show_message("success", text, "Predict this volume ▸", lambda: self.predict_this())
 
     def run_ended(self, run: RunInfo) -> None:
-        """Take the preview away."""
+        """Let the last preview stay in view: it shows what the run has come to."""
         self.live.set_run("")
 
     def predict_this(self) -> None:
@@ -356,6 +357,12 @@ class SegmentWidget(TrainingStage):
         self.shown.removed(event.value)
 
     # ------------------------------------------------------------------------------------------------ what is shown
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """Show the volume in view and what was predicted of it."""
+        super().showEvent(event)
+        self.session.show_current()
+        self.shown.refresh()
+
     def _arrange(self) -> None:
         """Show what fits the moment: how to begin, or the form; runs and predictions where there are any."""
         session = self.session
@@ -381,6 +388,7 @@ class SegmentWidget(TrainingStage):
 
     def _say_live(self) -> None:
         text = f"step {self.live.step:,}" if self.live.step else ""
+        text = f"as of {text}" if text and not self.live.run else text
         if self.live.run and self.panel.live.isChecked() and not text:
             text = "waiting for the run…" if self.slice_in_view() is not None else "show the volume to see it"
         self.panel.live_about.setText(text)

@@ -74,10 +74,11 @@ class Correction:
         annotating.open(at.volume, put)
 
     def _taken(self, action: Action | None) -> None:
-        """Hide the prediction, which would lie over what is repaired now, and make the annotations active."""
+        """Make the annotations active; where both stages are in sight, hide the prediction that would lie below them."""
         stage = self._stage
         annotating = annotating_of(stage.session)
-        stage.shown.hide_all()
+        if stage.in_sight:
+            stage.shown.hide_all()
         viewer = stage.session.viewer
         if viewer is not None and annotating.layer is not None:
             viewer.layers.selection.active = annotating.layer

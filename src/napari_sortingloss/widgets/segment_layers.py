@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_sortingloss.widgets.layers import AXES, MARK, UNITS, find, fitting_unit, take_away_in_turn
+from napari_sortingloss.widgets.layers import AXES, MARK, UNITS, find, fitting_unit, take_away
 from napari_sortingloss.widgets.preview_layer import class_names, colormap_of, put_below
 from napari_sortingloss.widgets.theme import unwrap
 
@@ -178,7 +178,7 @@ class SegmentLayers:
         layer = self.find(mark)
         self._stamps.pop(tuple(mark.values()), None)
         if viewer is not None and layer is not None:
-            viewer.layers.remove(layer)
+            take_away(viewer, [layer])
 
     def keep_only(self, study: str, volume: str, runs: Iterable[str] | None = None) -> None:
         """Take away what is shown of other studies and volumes, and of runs of this volume that are not named.
@@ -203,7 +203,7 @@ class SegmentLayers:
                 gone.append(layer)
                 self._stamps.pop(tuple(mark.values()), None)
         if gone:
-            take_away_in_turn(viewer, gone)
+            take_away(viewer, gone)
 
 
 _found: weakref.WeakKeyDictionary[Any, SegmentLayers] = weakref.WeakKeyDictionary()

@@ -10,11 +10,11 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_sortingloss.widgets import layers
 from napari_sortingloss.widgets.background import Background
-from napari_sortingloss.widgets.box_layer import slice_in_view
 from napari_sortingloss.widgets.layers import AXES
 from napari_sortingloss.widgets.lifetime import follow
 from napari_sortingloss.widgets.preview_layer import PreviewLayer, SliceAt
 from napari_sortingloss.widgets.session import Session
+from napari_sortingloss.widgets.view import slice_in_view
 
 if TYPE_CHECKING:
     from napari_sortingloss.study.previews import PreviewPicture
@@ -71,10 +71,14 @@ class LivePreview(QObject):
         return self._run
 
     def set_run(self, run: str) -> None:
-        """Ask this run from now on; an empty id ends the preview."""
-        if run != self._run:
-            self._run, self._asked = run, None
+        """Ask this run from now on; with an empty id the last answer stays in view, on its slice."""
+        if run == self._run:
+            return
+        self._run, self._asked = run, None
+        if run:
             self._begin()
+        else:
+            self._rest()
 
     def set_on(self, on: bool) -> None:
         """Show the preview, or not."""
@@ -87,10 +91,13 @@ class LivePreview(QObject):
             self._settle.start()
             self._poll.start()
         else:
-            self._settle.stop()
-            self._poll.stop()
-            self._background.drop("preview")
-            self._clear()
+            self._rest()
+            self.clear()
+
+    def _rest(self) -> None:
+        self._settle.stop()
+        self._poll.stop()
+        self._background.drop("preview")
 
     def slice_in_view(self) -> SliceAt | None:
         """Return the slice of the current volume that is in view; None in 3D, or where the volume is not shown."""
@@ -152,10 +159,11 @@ class LivePreview(QObject):
         if not self._run or not self._on or self.layer is None:
             return
         if self.layer.at is not None and self.layer.at != self.slice_in_view():
-            self._clear()
+            self.clear()
         self._settle.start()
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """Take the answer out of view, e.g. because a prediction takes its place."""
         if self.layer is not None:
             self.layer.remove()
         if self.step:

@@ -37,6 +37,8 @@ class Shown:
         The runs whose predictions a person wants to see, of whichever volume is in view.
     unsure : set of str
         Likewise, where they are unsure.
+    wanted : bool
+        Whether a person wants to see predictions: the newest whole one of a volume is shown until they take them away.
     """
 
     def __init__(self, stage: SegmentWidget) -> None:
@@ -44,6 +46,7 @@ class Shown:
         self.layers = segment_layers_of(stage.session.viewer)
         self.ticked: set[str] = set()
         self.unsure: set[str] = set()
+        self.wanted = True
         self._study = ""
 
     @property
@@ -57,7 +60,7 @@ class Shown:
         stage = self._stage
         place = stage.of_volume
         if place is None or place[0] != self._study:
-            self.ticked, self.unsure = set(), set()
+            self.ticked, self.unsure, self.wanted = set(), set(), True
             self._study = place[0] if place is not None else ""
         if place is None:
             self.layers.keep_only("", "")
@@ -66,6 +69,8 @@ class Shown:
         study, volume = place
         there = {look.run for look in stage.predictions()}
         self.ticked |= set(self.layers.shown(study, volume, PREDICTION)) & there
+        if self.wanted and stage.in_sight and not self.ticked & there:
+            self.ticked |= {look.run for look in stage.finished_predictions()[:1]}
         self.layers.keep_only(study, volume, there)
         self.say()
         for look in stage.predictions():
@@ -93,12 +98,18 @@ class Shown:
             return
         if on:
             self.ticked.add(run)
+            self.wanted = True
             self.refresh()
         else:
-            self.ticked.discard(run)
+            self._put_away(run)
             self.layers.hide(mark_of(*place, PREDICTION, run))
             self.say()
         stage.update_buttons()
+
+    def _put_away(self, run: str) -> None:
+        """A person has enough of a prediction; of all, when none of the volume is left."""
+        self.ticked.discard(run)
+        self.wanted = bool(self.ticked & {look.run for look in self._stage.predictions()})
 
     def toggle_uncertainty(self, run: str) -> None:
         """Show where a prediction is unsure, or take that away."""
@@ -115,6 +126,7 @@ class Shown:
     def expect(self, run: str) -> None:
         """A run is about to predict: what it says is to be seen as it grows."""
         self.ticked.add(run)
+        self._stage.live.clear()
         self.say()
 
     def grow(self, volume: str, run: str) -> None:
@@ -173,7 +185,10 @@ class Shown:
         mark = layer.metadata.get(layers.MARK, {})
         run = mark.get("run")
         if run is not None and (mark["study"], mark["volume"]) == self._stage.of_volume:
-            {PREDICTION: self.ticked, UNCERTAINTY: self.unsure}.get(mark["content"], set()).discard(run)
+            if mark["content"] == PREDICTION:
+                self._put_away(run)
+            elif mark["content"] == UNCERTAINTY:
+                self.unsure.discard(run)
             self.say()
 
     # --------------------------------------------------------------------------------------------------- differences

@@ -6,14 +6,17 @@ All methods are for the GUI thread. Whatever reads the disk runs in `Background`
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 from qtpy.QtCore import QCoreApplication, QObject, QTimer
+from qtpy.QtWidgets import QMainWindow
 
+from napari_sortingloss.widgets import layers
+from napari_sortingloss.widgets.activity import calm_spinner
 from napari_sortingloss.widgets.annotated import Annotated, classes_of
 from napari_sortingloss.widgets.annotated import look_at as look_at_annotations
 from napari_sortingloss.widgets.background import Background
@@ -21,6 +24,7 @@ from napari_sortingloss.widgets.jobs import Job, JobRunner
 from napari_sortingloss.widgets.localized import Localized, look_at
 from napari_sortingloss.widgets.memory import Memory
 from napari_sortingloss.widgets.predicted import Predicted, look_at_predictions
+from napari_sortingloss.widgets.software_renderer import look_after_canvas
 from napari_sortingloss.widgets.states import VolumeState, volume_states
 from napari_sortingloss.widgets.theme import unwrap
 
@@ -143,6 +147,8 @@ class Session(QObject):
     def __init__(self, viewer: Any = None) -> None:
         super().__init__()
         self._viewer = weakref.ref(unwrap(viewer)) if viewer is not None else (lambda: None)
+        if viewer is not None:
+            look_after_canvas(viewer)
         self.study: Study | None = None
         self.volumes: dict[str, VolumeRecord] = {}
         self.states: dict[str, VolumeState] = {}
@@ -205,6 +211,7 @@ class Session(QObject):
             self._set(*found)
             if then is not None:
                 then()
+            self.show_current()
 
         self._background.run(work, done, self.failed.emit, topic="open")
 
@@ -242,6 +249,29 @@ class Session(QObject):
             self.current_volume = name
             self.current_volume_changed.emit(name)
 
+    def show_volumes(self, names: Sequence[str], *, along_axis: bool = True, into_view: bool = True) -> None:
+        """Show volumes in the viewer, and no others of ours; see `layers.show`."""
+        study = self.study
+        if study is None or not names or self.viewer is None:
+            return
+
+        def take(plans: list[layers.LayerPlan]) -> None:
+            if self.viewer is not None and study is self.study:
+                layers.show(self.viewer, plans, along_axis=along_axis, into_view=into_view)
+
+        self._background.run(
+            lambda: [layers.plan(study.volume(name)) for name in names], take, self.failed.emit, topic="show"
+        )
+
+    def show_current(self) -> None:
+        """Show the current volume in the viewer, unless it is there."""
+        if self.study is None or self.current_volume is None or self.viewer is None:
+            return
+        mark = {"study": str(self.study.path), "volume": self.current_volume, "content": "volume"}
+        layer = layers.find(self.viewer, mark)
+        if layer is None or not layer.visible:
+            self.show_volumes((self.current_volume,))
+
     def show_stage(self, title: str) -> None:
         """Bring a stage to the front: its tab in the Workbench, or else a dock of its own."""
         if len(self.stage_requested):
@@ -269,6 +299,8 @@ class Session(QObject):
         """End all jobs when this window goes."""
         if window not in self._windows:
             self._windows.add(window)
+            if isinstance(window, QMainWindow):
+                calm_spinner(window)
             window.destroyed.connect(self.shutdown)
 
     def shutdown(self, *_: object) -> None:
@@ -304,6 +336,9 @@ class Session(QObject):
         self._write()
         self.study, self._memory = study, memory
         self._background.drop("look")
+        self._background.drop("show")
+        if self.viewer is not None:
+            layers.leave_other_studies(self.viewer, str(study.path) if study is not None else "")
         if study is None:
             self._timer.stop()
         elif not self.closed:

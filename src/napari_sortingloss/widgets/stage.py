@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Any, ClassVar
 
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QShowEvent
+from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import (
     QApplication,
     QFrame,
@@ -26,6 +26,7 @@ from napari_sortingloss.widgets.jobstrip import JobStrip
 from napari_sortingloss.widgets.lifetime import DockedWidget, follow
 from napari_sortingloss.widgets.session import Session, session_of
 from napari_sortingloss.widgets.shortcuts import ShortcutList, bind, keys_of
+from napari_sortingloss.widgets.stage_layers import stage_layers_of
 from napari_sortingloss.widgets.theme import Colors, follow_theme, style_sheet
 
 WIDTH = 400
@@ -109,6 +110,11 @@ class Stage(DockedWidget):
         self.follow(self.session.failed, self.bar.show_error)
         follow_theme(self, viewer, self.apply_theme)
 
+    @property
+    def in_sight(self) -> bool:
+        """Whether a person sees this stage, not another tab."""
+        return self.isVisibleTo(self.window())
+
     def sizeHint(self) -> QSize:  # noqa: N802
         """Return the width of a napari dock."""
         return QSize(WIDTH, 600)
@@ -151,9 +157,17 @@ class Stage(DockedWidget):
         """Watch the window this stage is in, to end its jobs with it."""
         super().showEvent(event)
         self._order_tabs()
+        if self.session.viewer is not None:
+            stage_layers_of(self.session.viewer).came(self.key)
         window = self.window()
         if isinstance(window, QMainWindow):
             self.session.attach_window(window)
+
+    def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
+        """Let the stage that comes into sight show its own layers; a window that is only minimised keeps them."""
+        super().hideEvent(event)
+        if not event.spontaneous() and self.session.viewer is not None:
+            stage_layers_of(self.session.viewer).went(self.key)
 
     def _order_tabs(self) -> None:
         """Let Tab reach the buttons at the bottom after the content, whatever was made first."""
@@ -190,7 +204,9 @@ def allow(button: QWidget, why_not: str, tooltip: str = "") -> None:
 
 
 def set_property(widget: QWidget, name: str, value: object) -> None:
-    """Set a property that the style sheet looks at."""
+    """Set a property that the style sheet looks at; the widget is only drawn anew where it is another one."""
+    if widget.property(name) == value:
+        return
     widget.setProperty(name, value)
     widget.style().unpolish(widget)
     widget.style().polish(widget)

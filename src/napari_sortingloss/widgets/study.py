@@ -257,17 +257,7 @@ class StudyWidget(Stage):
         self._set_candidates([])
 
     def _show(self, names: Sequence[str]) -> None:
-        study = self.session.study
-        if study is None or not names:
-            return
-        self.background.run(
-            lambda: [layers.plan(study.volume(name)) for name in names], self._take_plans, topic="show"
-        )
-
-    def _take_plans(self, plans: list[layers.LayerPlan]) -> None:
-        viewer = self.session.viewer
-        if viewer is not None:
-            layers.show(viewer, plans, along_axis=self.along.isChecked())
+        self.session.show_volumes(names, along_axis=self.along.isChecked())
 
     # ----------------------------------------------------------------------------------------- following the session
     def _on_study(self, study: Any) -> None:
@@ -370,10 +360,6 @@ class StudyWidget(Stage):
     def after_sample(self, result: dict[str, Any]) -> None:
         """Open the sample study."""
         self.open_path(Path(result["study"]))
-
-    def show_volumes(self, names: Sequence[str]) -> None:
-        """Show volumes in the viewer, or bring their layers up to date."""
-        self._show(names)
 
     def reload_details(self) -> None:
         """Show what the study says, not what was typed and refused."""
