@@ -16,10 +16,11 @@ from napari_sortingloss.training.pace import Pace
 from napari_sortingloss.training.settings import TrainSettings
 from napari_sortingloss.widgets import needs as module
 from napari_sortingloss.widgets.background import Background
-from napari_sortingloss.widgets.needs import Needs, Wanted
+from napari_sortingloss.widgets.needs import BESIDE_THE_VIEWER, Needs, Wanted
 from napari_sortingloss.widgets.pretrain import PretrainWidget
 
-PACE = Pace(step=0.5, measure=1.0, save=0.0, ready=3.0, libraries=0.0)
+PACE = Pace(step=0.5 / BESIDE_THE_VIEWER, measure=1.0, save=0.0, ready=3.0, libraries=0.0)
+"""What was measured for runs that take half a second a step beside the viewer."""
 
 
 class Stub:
@@ -172,6 +173,16 @@ def test_the_libraries_count_where_they_are_not_loaded_yet(line, study, trials, 
     qtbot.waitUntil(lambda: len(trials) == 1)
     trials[0].go.set()
     qtbot.waitUntil(lambda: said(line).endswith("about 2 min on 1 core"))
+
+
+def test_in_a_process_of_its_own_a_step_takes_as_long_as_it_was_timed(line, study, trials, qtbot):
+    line.ask(wanted(study, detached=True, steps=1000))
+    qtbot.waitUntil(lambda: len(trials) == 1)
+    trials[0].go.set()
+    qtbot.waitUntil(lambda: "about" in said(line))
+    assert line._found is not None
+    assert line._found.pace is not None
+    assert line._found.pace.step == pytest.approx(PACE.step, abs=1e-5)
 
 
 def test_what_is_wrong_goes_before_all_else(line, study, trials, qtbot):

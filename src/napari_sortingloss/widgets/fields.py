@@ -186,7 +186,9 @@ class _WithPresets(QWidget):
         self.arrow.setArrowType(Qt.ArrowType.DownArrow)
         self.arrow.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.arrow.setProperty("presets", True)
-        self.arrow.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Ignored)  # as high as the number
+        self.arrow.setSizePolicy(
+            QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Ignored
+        )  # as high as the number
         self.arrow.setToolTip("Values to choose from")
         self.arrow.setAccessibleName("Values to choose from")
         menu.setParent(self.arrow, menu.windowFlags())

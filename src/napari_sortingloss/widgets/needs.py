@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,10 +21,15 @@ from napari_sortingloss.widgets.trial import Trial
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study
     from napari_sortingloss.training.devices import Estimate
+    from napari_sortingloss.training.pace import Pace
     from napari_sortingloss.training.settings import TrainSettings
 
 SETTLE_MS = 1000
 """Nothing is timed before nobody has changed anything for so long."""
+
+
+BESIDE_THE_VIEWER = 1.15
+"""By how much a step takes longer in napari, which shares interpreter and memory with it, than in a process of its own."""
 
 
 @dataclass(frozen=True)
@@ -248,10 +254,12 @@ class Needs(QLabel):
             self.changed.emit()
 
 
-def _keep(wanted: Wanted, pace: Any) -> None:
-    """Remember what was measured for the next time. Not for the GUI thread."""
+def _keep(wanted: Wanted, pace: Pace) -> None:
+    """Remember what was measured until a real run knows better. Not for the GUI thread."""
     from napari_sortingloss.training.devices import pick_device
     from napari_sortingloss.training.speeds import remember_pace
 
+    if not wanted.detached:
+        pace = dataclasses.replace(pace, step=pace.step * BESIDE_THE_VIEWER)
     volumes = [wanted.study.volume(name) for name in wanted.volumes]
     remember_pace(wanted.settings, pick_device(wanted.settings), volumes, pace)

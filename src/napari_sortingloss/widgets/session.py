@@ -256,7 +256,7 @@ class Session(QObject):
             return
 
         def take(plans: list[layers.LayerPlan]) -> None:
-            if self.viewer is not None and study is self.study:
+            if self.viewer is not None and study is self.study and not self.closed:
                 layers.show(self.viewer, plans, along_axis=along_axis, into_view=into_view)
 
         self._background.run(
