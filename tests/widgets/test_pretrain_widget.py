@@ -457,3 +457,20 @@ def test_the_theme_reaches_plots_and_table(stage, opened, viewer):
     viewer.theme = "light"
     assert stage.colors.background in stage.panel.table.styleSheet()
     assert stage.panel.curves._colors.dark is False
+
+
+def ordered(spearman: float, name: str = "fish_a") -> dict[str, Any]:
+    batch = {"mean_displacement": 4.2, "random_displacement": 5.31}
+    return {"name": name, "spearman": spearman, "flipped": spearman < -0.5, "batch": batch}
+
+
+def test_a_network_near_random_does_not_say_that_nothing_is_upside_down(stage, opened):
+    stage.orders._on_ordered({"volumes": [ordered(0.1), ordered(0.9, "fish_b")]})
+    assert "none looks upside down" not in stage.bar.text
+    assert "Whether fish_a is upside down the network cannot tell yet" in stage.bar.text
+    assert "(mean displacement 4.2 slices, random 5.3)" in stage.bar.text
+    stage.orders._on_ordered({"volumes": [ordered(0.8), ordered(0.9, "fish_b")]})
+    assert stage.bar.text.endswith("none looks upside down.")
+    stage.orders._on_ordered({"volumes": [ordered(0.1), ordered(-0.9, "fish_b")]})
+    assert "it seems: fish_b" in stage.bar.text
+    assert "Whether fish_a is upside down" in stage.bar.text

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_sortingloss.pretext.directions import directions
+from napari_sortingloss.pretext.directions import UNTOLD, directions, listed
 from napari_sortingloss.widgets import layers, view, words
 from napari_sortingloss.widgets import training_actions as actions
 
@@ -101,7 +101,9 @@ class OrderActions:
         stage.session.refresh()
         stage.panel.show_order()
         found = directions(result.get("volumes", []))
-        untold = f" {found.warning[0].upper()}{found.warning[1:]}: train for longer." if found.untold else ""
+        are = "is" if len(found.untold) == 1 else "are"
+        untold = f" Whether {listed(found.untold)} {are} upside down the network {UNTOLD} ({found.figures}): train for longer."
+        untold = untold if found.untold else ""
         if found.flipped:
             stage.session.set_current_volume(found.flipped[0])
             them = "it" if len(found.flipped) == 1 else "each"
