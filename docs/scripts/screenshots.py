@@ -208,7 +208,7 @@ def choose_and_add(window: Window, files: list[Path], folder: Path) -> None:
     study.open_path(folder, create=True)
     window.wait("the study", lambda: session.study is not None)
     study.choose(files)
-    window.wait("the histogram", lambda: study.import_panel._look is not None)
+    window.wait("the histogram", lambda: study.import_panel.look is not None)
     window.shot("study-import")
     study.show_button.click()
     window.wait("the first volumes", lambda: (job := session.jobs.find("add")) and "of 6)" in said(job))

@@ -1,5 +1,7 @@
 """Finding volumes behind files and folders."""
 
+from pathlib import Path
+
 import nibabel
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import zarr
 
 from napari_sortingloss.errors import BadInput
 from napari_sortingloss.formats import SUFFIXES, ReadOptions, find_sources, open_source
+from napari_sortingloss.formats.naming import reading_fields
 
 
 @pytest.fixture
@@ -92,3 +95,28 @@ def test_dicom_files_given_one_by_one_are_one_source_a_series(tmp_path, volume, 
     paths = write_dicom(tmp_path, volume, number=1, prefix="a")
     paths += write_dicom(tmp_path, volume, number=2, prefix="b")
     assert find_sources(paths) == [paths[0], paths[len(volume)]]
+
+
+def test_a_study_that_lies_beside_the_files_it_was_made_from_is_not_found(tmp_path):
+    np.save(tmp_path / "scan.npy", np.zeros((3, 4, 5), np.uint8))
+    copies = tmp_path / "study" / "volumes" / "scan.zarr"
+    copies.mkdir(parents=True)
+    (copies / "zarr.json").write_text("{}")
+    assert len(find_sources([tmp_path])) == 2
+    (tmp_path / "study" / "study.json").write_text("{}")
+    assert find_sources([tmp_path]) == [tmp_path / "scan.npy"]
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("scan.nii.gz", ()),
+        ("scan.npy", ()),
+        ("scan.h5", ("dataset",)),
+        ("scan.ome.tif", ("dataset",)),
+        ("a-folder-of-dicom", ("dataset",)),
+        ("scan.raw", ("raw_shape", "raw_dtype", "raw_offset", "raw_big_endian")),
+    ],
+)
+def test_what_can_matter_for_reading_a_file_is_known_from_its_name(name, fields):
+    assert reading_fields(Path(name)) == fields

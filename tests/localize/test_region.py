@@ -45,6 +45,16 @@ def test_the_fraction_told_is_that_above_the_threshold_before_the_largest_part_w
     assert region.fraction == pytest.approx((4 * 4 * 5 + 2 * 2 * 2) / 1680)
 
 
+@pytest.mark.parametrize("points", [3, 4])
+def test_a_map_of_few_points_along_x_is_not_taken_for_a_colour_picture(points):
+    grid = Grid((12, 10, points), (3.0, 3.0, 3.0), (1.0, 1.0, 1.0))
+    evidence = np.zeros(grid.shape, np.float32)
+    evidence[2:6, 3:7] = np.linspace(0.8, 1, points)
+    assert (
+        find(evidence, grid).mask.sum() == 16 * points
+    )  # scikit-image warns of colours, and warnings are errors
+
+
 def test_a_point_at_the_threshold_is_not_above_it():
     evidence = two_values()
     evidence[2, 3, 4] = 0.5

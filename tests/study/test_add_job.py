@@ -202,6 +202,59 @@ def test_a_volume_of_nan_only_is_refused(study, window):
         run(study, sources=[layer(np.full(SHAPE, np.nan, np.float32))], window=window)
 
 
+def notices(events) -> list[Notice]:
+    return [event for event in events if isinstance(event, Notice)]
+
+
+def test_a_source_may_have_a_window_of_its_own(study, tmp_path, make_volume):
+    common = save(tmp_path / "common.npy", make_volume(SHAPE, "uint16"))
+    own = save(tmp_path / "own.npy", make_volume(SHAPE, "uint16", 1))
+    settings = AddSettings(paths=(common, own), window="0:60000")
+    windows = {str(own): "100:40000", "drawn": "p5:p95"}
+    drawn = layer(make_volume(SHAPE, "uint16", 2), "drawn")
+    events = list(add(study, settings, [drawn], windows))
+    found = {volume["name"]: volume["window"] for volume in events[-1].value["volumes"]}
+    assert found["common"] == [0, 60000]
+    assert found["own"] == [100, 40000]
+    assert found["drawn"] == pytest.approx(np.percentile(make_volume(SHAPE, "uint16", 2), (5, 95)))
+
+
+def test_the_volumes_that_a_window_does_not_suit_are_named_in_one_sentence(study, make_volume):
+    wide = (np.arange(np.prod(SHAPE)).reshape(SHAPE) % 1400 - 900).astype(np.int16)
+    sources = [layer(wide, "chest"), layer(make_volume(SHAPE), "iguana"), layer(make_volume(SHAPE), "gecko")]
+    (notice,) = notices(run(study, sources=sources, window="-900:500"))
+    assert notice.level == "warning"
+    low, high = np.percentile(make_volume(SHAPE), (1, 99.95))
+    share = f"{(high - low) / 1400:.0%}"
+    assert notice.message == (
+        "2 of 3 volumes fill less than a third of the window -900:500, or lie mostly above it: "
+        f"iguana ({share}), gecko ({share}). Remove what is too pale and add it with a window of its own."
+    )
+
+
+def test_percentiles_suit_every_volume(study, make_volume):
+    sources = [layer(make_volume(SHAPE), "iguana"), layer(make_volume(SHAPE, "int16"), "chest")]
+    assert not notices(run(study, sources=sources))
+
+
+def test_a_volume_in_which_another_axis_stands_out_is_named_and_stays_along_z(study):
+    z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in (20, 60, 24)), indexing="ij")
+    long = ((z / 0.7) ** 2 + (y / 0.9) ** 2 + (x / 0.6) ** 2 < 1) * np.uint8(200)
+    events = run(
+        study,
+        sources=[
+            layer(long, "long", (0.4, 0.4, 0.4)),
+            layer(long.transpose(1, 0, 2), "right", (0.4, 0.4, 0.4)),
+        ],
+    )
+    (notice,) = notices(events)
+    assert notice.level == "info"
+    assert notice.message.startswith(
+        "Added along z, but 1 of 2 look ordered along y (e.g. long: the specimen is"
+    )
+    assert [volume["axis"] for volume in events[-1].value["volumes"]] == ["z", "z"]
+
+
 @pytest.mark.parametrize(("window", "colour"), [("-500:-400", "white"), ("70000:80000", "black")])
 def test_a_window_beside_all_voxels_is_refused(study, make_volume, window, colour):
     with pytest.raises(BadSetting, match=f"so all would become {colour}; choose a window within that range"):

@@ -164,3 +164,18 @@ def test_a_rename_cut_short_is_finished_when_the_study_opens(
     np.testing.assert_array_equal(opened.volume("medaka").read_slab(0, 37), voxels)
     assert (study.path / "predictions" / "medaka").is_dir()
     assert "renaming" not in json.loads((study.path / "study.json").read_text())
+
+
+def test_what_the_file_said_of_the_voxel_size_stays_known_for_crops_and_coarser_copies_too() -> None:
+    file = {"format": "NIfTI", "voxel_size": [0.4, 0.25, 0.3], "unit": "mm"}
+    record = VolumeRecord("fish", (24, 18, 30), (1.0, 1.0, 1.0), "", source=file, downsample=2)
+    assert record.size_in_file == ((0.8, 0.5, 0.6), "mm")
+    crop = record.replace(name="fish_crop", source={"format": "crop", "of": "fish", "source": file})
+    assert crop.size_in_file == ((0.8, 0.5, 0.6), "mm")
+
+
+@pytest.mark.parametrize(
+    "source", [{}, {"voxel_size": None, "unit": ""}, {"voxel_size": "wide"}, {"source": {}}]
+)
+def test_where_the_file_said_nothing_there_is_nothing_to_go_back_to(source: dict[str, object]) -> None:
+    assert VolumeRecord("fish", (24, 18, 30), source=source).size_in_file is None

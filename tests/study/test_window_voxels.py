@@ -5,11 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_sortingloss.formats.plain import ArraySource
-from napari_sortingloss.study.add_settings import AddSettings
 from napari_sortingloss.study.histogram import IntensityHistogram
 from napari_sortingloss.study.measure import SAMPLE_SLICES, SAMPLE_VOXELS, sample_positions
-from napari_sortingloss.study.preview import preview_window
 from napari_sortingloss.study.window import Windower, apply_window
 
 DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "int64", "uint64", "float32", "float64"]
@@ -114,14 +111,3 @@ def test_the_slices_of_a_sample_are_the_middles_of_equal_stretches():
     assert len(chosen) == SAMPLE_SLICES
     assert chosen[:3] == [10, 30, 50]
     assert len(sample_positions((100_000, 10, 10))) == SAMPLE_VOXELS // 100
-
-
-def test_a_preview_shows_the_histogram_and_the_window_of_a_small_volume(make_volume, voxel_size):
-    data = make_volume((12, 9, 17), "uint16")
-    source = ArraySource(data, axes=(0, 1, 2), name="fish", format="layer")
-    preview = preview_window(source, AddSettings(window="p2:p98"))
-    assert preview.counts.sum() == data.size
-    assert (preview.edges[0], preview.edges[-1]) == (data.min(), data.max())
-    np.testing.assert_allclose((preview.low, preview.high), np.percentile(data, (2, 98)))
-    given = preview_window(source, AddSettings(window="100:2000"))
-    assert (given.low, given.high) == (100, 2000)

@@ -8,7 +8,15 @@ from qtpy.QtGui import QColor
 
 from napari_sortingloss.events import Matrix
 from napari_sortingloss.widgets.background import Background
-from napari_sortingloss.widgets.confusion import ConfusionPlot, ConfusionRow, Table
+from napari_sortingloss.widgets.confusion import (
+    MIDDLE,
+    ConfusionPlot,
+    ConfusionRow,
+    Table,
+    _luminance,
+    _mixed,
+    said_share,
+)
 from napari_sortingloss.widgets.run_panel import RunPanel
 from napari_sortingloss.widgets.run_watch import RunHistory
 from napari_sortingloss.widgets.theme import colors
@@ -39,7 +47,7 @@ def row(keep, viewer) -> ConfusionRow:
 
 def pixel(plot: ConfusionPlot, row: int, column: int) -> QColor:
     side = plot._side(plot.width())
-    at = plot._margin() + column * side + side // 2, 1 + row * side + side // 2
+    at = plot._margin(plot.width()) + column * side + 2, 1 + row * side + 3
     return plot.grab().toImage().pixelColor(*at)
 
 
@@ -64,10 +72,12 @@ def test_a_row_that_was_never_asked_is_empty_and_no_error():
 
 def test_the_tooltip_of_a_cell_gives_the_angles_and_the_counts(plot):
     plot.set_matrix(matrix())
-    side, left = plot._side(200), plot._margin()
+    side, left = plot._side(200), plot._margin(200)
     at = left + 4 * side + 2, 1 + 3 * side + 2
     assert plot.tip_at(*at) == "true angle 0°, network says 30°: 1 of 9"
-    assert plot.tip_at(2, 2) == ""
+    assert plot.tip_at(2, 2) == "-90°: 89 % of 9 right"
+    assert plot.tip_at(left + 2, 1 + 7 * side + 3) == "network says -90°"
+    assert plot.tip_at(2, 1 + 7 * side + 3) == ""
     assert plot.tip_at(left + 7 * side + 3, 5) == ""
 
 
@@ -79,8 +89,63 @@ def test_it_fits_the_width_it_is_given(plot, width, labels):
     k = len(labels)
     plot.set_matrix(matrix(np.eye(k, dtype=int).tolist(), labels=labels))
     plot.resize(width, plot.heightForWidth(width))
-    assert plot._margin() + k * plot._side(width) <= width
+    assert plot._margin(width) + k * plot._side(width) <= width
     assert not plot.grab().toImage().isNull()
+
+
+NAMES = ("background", "eye lens", "swim bladder of the larva", "spine")
+
+
+def named(**more) -> Matrix:
+    counts = [[980, 20, 0, 0], [0, 30, 10, 0], [1, 0, 999, 0], [0, 0, 0, 0]]
+    return matrix(counts, labels=NAMES, **more)
+
+
+def test_names_are_numbered_and_the_columns_have_the_numbers(plot):
+    table = Table.of(named())
+    assert table.rows == ("1 background", "2 eye lens", "3 swim bladder of the larva", "4 spine")
+    assert table.columns == ("1", "2", "3", "4")
+
+
+@pytest.mark.parametrize("width", [240, 360])
+def test_a_long_name_leaves_room_for_the_cells_and_is_whole_in_the_tooltip(plot, width):
+    plot.set_matrix(named())
+    plot.resize(width, plot.heightForWidth(width))
+    assert plot._margin(width) < width / 2
+    side = plot._side(width)
+    assert side >= 24
+    assert plot.tip_at(4, 1 + 2 * side + 2) == "3 swim bladder of the larva: 100 % of 1,000 right"
+    assert plot.tip_at(4, 1 + 3 * side + 2) == "4 spine: none there"
+    assert plot.tip_at(plot._margin(width) + 2 * side + 2, 1 + 4 * side + 4) == f"network says {NAMES[2]}"
+
+
+@pytest.mark.parametrize(
+    ("share", "said"), [(0, ""), (0.0004, "<1"), (0.02, "2"), (0.75, "75"), (0.999, "100"), (1, "100")]
+)
+def test_a_share_is_said_in_percent(share, said):
+    assert said_share(share) == said
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_the_numbers_in_the_cells_can_be_read_on_every_shade(viewer, theme, split):
+    viewer.theme = theme
+    found = colors(viewer)
+    for share in np.linspace(0, 1, 21):
+        behind = _mixed(found.raised, QColor(getattr(found, split)), share)
+        ink = 0.0 if _luminance(behind) > MIDDLE else 1.0
+        low, high = sorted((ink, _luminance(behind)))
+        assert (high + 0.05) / (low + 0.05) >= 4.5
+
+
+def test_tables_of_names_stand_one_below_the_other_and_those_of_numbers_side_by_side(row):
+    row.resize(400, 600)
+    row.show()
+    for one, below in ((named, True), (matrix, False)):
+        row.set_matrices({"train": one(split="train"), "validation": one()})
+        row.layout().activate()
+        train, validation = (row.plots[split].geometry() for split in ("train", "validation"))
+        assert (validation.top() > train.bottom()) == below
 
 
 @pytest.mark.parametrize("counts", [[[1, 2], [3]], [[1, 2, 3]], []])

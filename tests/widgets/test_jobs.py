@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -210,3 +211,23 @@ def test_a_job_is_found_by_its_kind(runner, qtbot):
     assert runner.find("export") is None
     first.cancel()
     qtbot.waitUntil(lambda: second.ended)
+
+
+@pytest.mark.filterwarnings("always::UserWarning")
+def test_what_a_library_warns_of_in_a_job_is_logged_and_does_not_pop_up(runner, qtbot, monkeypatch, caplog):
+    popped: list[str] = []
+    monkeypatch.setattr(warnings, "showwarning", lambda message, *_: popped.append(str(message)))
+
+    def warn() -> Iterator[Event]:
+        warnings.warn("for developers", UserWarning, stacklevel=1)
+        yield Result(value={})
+
+    job = runner.submit("Warning", warn)
+    qtbot.waitUntil(lambda: job.ended)
+    assert job.state == "finished"
+    assert "for developers" in caplog.text
+    warnings.warn("from the window itself", UserWarning, stacklevel=1)
+    thread = threading.Thread(target=warnings.warn, args=("of somebody else", UserWarning))
+    thread.start()
+    thread.join()
+    assert popped == ["from the window itself", "of somebody else"]

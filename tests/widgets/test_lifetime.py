@@ -21,7 +21,6 @@ from qtpy.QtWidgets import QApplication, QWidget
 from napari_sortingloss.events import Event, Progress, Result
 from napari_sortingloss.localize.settings import LocalizeSettings
 from napari_sortingloss.study import Study
-from napari_sortingloss.study.add_settings import AddSettings
 from napari_sortingloss.widgets.jobs import JobRunner
 from napari_sortingloss.widgets.lifetime import at_end, follow
 from napari_sortingloss.widgets.previews import Candidate
@@ -92,7 +91,8 @@ def slow(until: list[bool]) -> Iterator[Event]:
 
 def add(stage: Any, path: Path, runs: dict[str, str]) -> None:
     new = Candidate("fish_c", "TIFF", (4, 5, 6), "uint8", None, "", path / "fish_c.tif")
-    stage.actions_.add([new], AddSettings(paths=(path / "fish_c.tif",)))
+    stage.import_panel.add_candidates([new])
+    stage.show_button.click()
 
 
 Verb = Callable[[Any, Path, dict[str, str]], Any]

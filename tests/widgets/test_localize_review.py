@@ -219,7 +219,7 @@ def test_enter_accepts_in_the_table_and_ends_typing_in_a_number(in_window, qtbot
 
 def test_the_verdict_can_be_given_from_anywhere_in_the_panel(in_window, qtbot):
     in_window.form.run.setFocus()
-    qtbot.keyClick(in_window.form.run, Qt.Key.Key_T, Qt.KeyboardModifier.AltModifier)
+    qtbot.keyClick(in_window.form.run, Qt.Key.Key_A, Qt.KeyboardModifier.AltModifier)
     qtbot.waitUntil(lambda: statuses(in_window) == ["accepted", "found"])
     qtbot.keyClick(in_window.form.run, Qt.Key.Key_K, Qt.KeyboardModifier.AltModifier)
     qtbot.waitUntil(lambda: statuses(in_window) == ["accepted", "skipped"])

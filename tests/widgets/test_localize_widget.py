@@ -274,7 +274,7 @@ def test_another_study_leaves_nothing_of_the_old_one(found, viewer, tmp_path, qt
 def test_accepted_volumes_are_cropped_once(found, viewer, qtbot):
     assert found.crop_button.toolTip() == "Accept boxes first"
     found.table.accept_requested.emit()
-    assert found.crop_button.text() == "&Crop 1 accepted"
+    assert found.crop_button.text() == "C&rop 1 accepted"
     found.crop_button.click()
     see(found, qtbot, lambda: "fish_a_crop" in found.session.volumes)
     qtbot.waitUntil(lambda: "1 crop made: fish_a_crop" in found.bar.text)

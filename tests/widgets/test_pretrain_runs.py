@@ -150,7 +150,7 @@ def test_a_study_without_enough_disk_is_refused_in_the_bar(stage, qtbot, monkeyp
     stage.start_button.click()
     wait(qtbot, lambda: bool(stage.bar.text))
     assert "free some space" in stage.bar.text
-    wait(qtbot, lambda: stage.start_button.text() == "&Start")
+    wait(qtbot, lambda: stage.start_button.text() == "Start")
     assert stage.start_button.isEnabled()
 
 
@@ -178,7 +178,7 @@ def test_a_process_that_fails_says_why_in_the_bar(stage, qtbot, monkeypatch):
     stage.start_button.click()
     wait(qtbot, lambda: bool(stage.bar.text))
     assert "no_such_fish" in stage.bar.text
-    assert stage.start_button.text() == "&Start"
+    assert stage.start_button.text() == "Start"
     assert not stage.runs.busy
 
 

@@ -130,5 +130,5 @@ def test_one_class_on_partial_slices_alone_is_refused_in_the_bar(stage, study, q
     stage.start_button.click()
     wait(qtbot, lambda: bool(stage.bar.text))
     assert "nothing to tell it from" in stage.bar.text
-    wait(qtbot, lambda: stage.start_button.text() == "&Train")
+    wait(qtbot, lambda: stage.start_button.text() == "Train")
     assert stage.start_button.isEnabled()

@@ -17,14 +17,13 @@ from qtpy.QtWidgets import QLabel
 
 from napari_sortingloss.errors import BadInput, NeedsOption
 from napari_sortingloss.events import Result
-from napari_sortingloss.formats.options import ReadOptions
 from napari_sortingloss.study import Study
 from napari_sortingloss.study import add as add_module
 from napari_sortingloss.widgets import dialogs
 from napari_sortingloss.widgets.reading import ReadingDialog
 from napari_sortingloss.widgets.session import Session
 from napari_sortingloss.widgets.study import StudyWidget
-from napari_sortingloss.widgets.volume_table import VolumeTable
+from napari_sortingloss.widgets.volume_table import THIN, VolumeTable
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ def scan(tmp_path: Path, make_volume: Any) -> Path:
 
 def choose(widget: StudyWidget, qtbot: Any, *paths: Path) -> None:
     widget.choose(list(paths))
-    qtbot.waitUntil(lambda: bool(widget.import_panel.candidates) and widget.import_panel._look is not None)
+    qtbot.waitUntil(lambda: bool(widget.import_panel.candidates) and widget.import_panel.look is not None)
 
 
 def wait_idle(widget: StudyWidget, qtbot: Any) -> None:
@@ -81,7 +80,13 @@ def test_open_shows_the_volumes_of_the_study(widget, study, monkeypatch, qtbot):
     qtbot.waitUntil(lambda: widget.table.model_.rowCount() == 2)
     model = widget.table.model_
     texts = [model.data(model.index(0, column)) for column in range(5)]
-    assert texts == ["fish_a", "24·18·30", "0.4·0.25·0.3 mm", "z ↑", "●○○○○"]
+    assert [text.replace(THIN, " ") for text in texts] == [
+        "fish_a",
+        "24 × 18 × 30",
+        "0.25–0.4 mm",
+        "z ↑",
+        "●○○○○",
+    ]
     assert str(study.path) in widget.header.place.toolTip()
     assert "free" in widget.header.place.text()
 
@@ -115,16 +120,15 @@ def test_chosen_files_are_previewed_before_they_are_added(full, scan, qtbot):
     panel = full.import_panel
     assert not panel.isHidden()
     assert full.show_button.text() == "Add 1 volume"
-    assert "12·16·20" in panel.about.text()
-    assert not panel.picture.empty
-    assert panel._look.low < panel._look.high
+    assert "12 × 16 × 20" in panel.about.text()
+    assert not any(picture.empty for picture in panel.axis.strip.pictures)
 
 
 def test_adding_puts_the_volume_into_the_study_with_the_chosen_settings(full, scan, qtbot):
     choose(full, qtbot, scan)
     panel = full.import_panel
-    panel.axis.set_value("x", "-")
-    panel.window.set_value("1000:40000")
+    panel.axis.edit.set_value("x", "-")
+    panel.window.edit.set_value("1000:40000")
     panel.downsample.setValue(2)
     panel.voxel_size.set_value((0.5, 0.6, 0.7), "um")
     full.show_selected()
@@ -134,35 +138,28 @@ def test_adding_puts_the_volume_into_the_study_with_the_chosen_settings(full, sc
     assert record.window == (1000, 40000)
     assert record.voxel_size == pytest.approx((1.0, 1.2, 1.4))
     qtbot.waitUntil(lambda: full.table.selected() == ("scan",))
-    assert "Next: pre-train" in full.bar.text
-
-
-def test_a_volume_that_was_seen_before_its_import_had_ended_is_selected_too(full):
-    assert full.table.selected() == ("fish_a",)
-    full.after_adding({"volumes": [{"name": "fish_b"}]})
-    assert full.table.selected() == ("fish_b",)
+    qtbot.waitUntil(lambda: "Next: pre-train" in full.bar.text)
 
 
 def test_dragging_the_window_in_the_histogram_sets_values(full, scan, qtbot):
     choose(full, qtbot, scan)
-    full.import_panel.histogram._region.setRegion((2000.0, 30000.0))
-    assert full.import_panel.window.value() == "2000:30000"
+    full.import_panel.window.histogram._region.setRegion((2000.0, 30000.0))
+    assert full.import_panel.window.edit.value() == "2000:30000"
     assert full.import_panel.settings().window == "2000:30000"
 
 
 def test_switching_to_values_begins_with_what_the_percentiles_came_to(full, scan, qtbot):
     choose(full, qtbot, scan)
-    look = full.import_panel._look
-    full.import_panel.window.mode.setCurrentIndex(1)
-    low, high = (float(part) for part in full.import_panel.window.value().split(":"))
-    assert (low, high) == pytest.approx((look.low, look.high))
+    full.import_panel.window.edit.mode.setCurrentIndex(1)
+    ends = [float(part) for part in full.import_panel.window.edit.value().split(":")]
+    assert ends == pytest.approx(np.percentile(np.load(scan), (1, 99.95)))
 
 
 def test_a_layer_can_be_added(full, viewer, qtbot, make_volume):
     layer = viewer.add_image(
         make_volume((10, 14, 12), "float32"), name="drawn", scale=(3, 2, 1), units=("um",) * 3
     )
-    full.choose_layer(layer)
+    full.adding.choose_layer(layer)
     full.show_selected()
     qtbot.waitUntil(lambda: "drawn" in full.session.volumes)
     record = full.session.volumes["drawn"]
@@ -171,7 +168,9 @@ def test_a_layer_can_be_added(full, viewer, qtbot, make_volume):
 
 def test_layers_that_cannot_be_added_are_offered_greyed_with_the_reason(full, viewer, keep):
     viewer.add_image(np.zeros((4, 5)), name="flat")
-    menu = keep(dialogs.layer_menu(full, full.from_layer_button, list(viewer.layers), full.choose_layer))
+    menu = keep(
+        dialogs.layer_menu(full, full.from_layer_button, list(viewer.layers), full.adding.choose_layer)
+    )
     (entry,) = menu.actions()
     assert not entry.isEnabled()
     assert "2-dimensional" in entry.text()
@@ -202,20 +201,13 @@ def test_a_file_with_several_volumes_is_added_after_saying_which(full, tmp_path,
     full.choose([path])
     qtbot.waitUntil(lambda: "holds 2 volumes" in full.bar.text)
     assert full.bar._link.text() == "Say how to read it…"
-    dialog = full.actions_.say_how_to_read(
+    dialog = full.adding.say_how_to_read(
         [path], NeedsOption("Cannot read 'two.h5'", "it holds 2", "choose one")
     )
     dialog.form.edits["dataset"].set_value("filtered")
     dialog.again_button.click()
     qtbot.waitUntil(lambda: [c.shape for c in full.import_panel.candidates] == [(10, 16, 20)])
     assert full.import_panel.settings().dataset == "filtered"
-
-
-def test_how_a_file_was_read_is_not_asked_of_the_next_one(full, scan, qtbot):
-    full.choose([scan], ReadOptions(raw_offset=7))
-    qtbot.waitUntil(lambda: full.import_panel.reading().raw_offset == 7)
-    choose(full, qtbot, scan)
-    assert full.import_panel.reading() == ReadOptions()
 
 
 def test_a_raw_file_is_added_after_saying_its_shape_and_type(full, tmp_path, make_volume, keep, qtbot):
@@ -229,23 +221,6 @@ def test_a_raw_file_is_added_after_saying_its_shape_and_type(full, tmp_path, mak
     dialog.form.edits["raw_dtype"].set_value("uint16")
     dialog.again_button.click()
     qtbot.waitUntil(lambda: [c.shape for c in full.import_panel.candidates] == [(12, 16, 20)])
-
-
-def test_discard_forgets_the_files(full, scan, qtbot):
-    choose(full, qtbot, scan)
-    full.discard()
-    assert full.import_panel.isHidden()
-    assert full.show_button.text() == "Show"
-
-
-def test_files_chosen_before_a_study_is_open_wait_for_one(widget, scan, tmp_path, monkeypatch, qtbot):
-    choose(widget, qtbot, scan)
-    assert not widget.show_button.isEnabled()
-    assert widget.show_button.toolTip() == "Open or make a study first"
-    monkeypatch.setattr(dialogs, "choose_new_study", lambda *_: tmp_path / "made")
-    widget.bar._link.click()
-    qtbot.waitUntil(lambda: widget.show_button.isEnabled())
-    assert widget.show_button.text() == "Add 1 volume"
 
 
 def test_a_setting_that_does_not_fit_is_said_on_the_button(full, scan, qtbot):
@@ -358,12 +333,50 @@ def test_a_voxel_size_can_be_corrected_and_the_open_layer_follows(full, viewer, 
     assert full.session.study.volumes["fish_a"].voxel_size == pytest.approx((0.8, 0.25, 0.3))
 
 
-def test_a_voxel_size_that_makes_no_sense_is_refused_in_the_bar(full, qtbot):
+@pytest.mark.parametrize("typed", ["-3", "0", "wide", "", "1e400"])
+def test_a_voxel_size_that_makes_no_sense_is_refused_in_the_bar_and_goes_back(full, typed, qtbot):
     box = full.details.voxel_size.boxes[1]
-    box.setText("")
+    box.clear()
+    qtbot.keyClicks(box, typed)
+    assert box.text() == typed
+    assert bool(box.property("wrong")) is bool(typed)
     box.editingFinished.emit()
     assert full.bar.level == "error"
+    assert box.text() == "0.25"
+    assert not box.property("wrong")
     assert full.session.study.volumes["fish_a"].voxel_size[1] == 0.25
+
+
+def test_what_the_file_said_comes_back_with_one_click(full, qtbot):
+    offer = full.details.size_row.as_in_file
+    assert offer.isHidden()
+    box = full.details.voxel_size.boxes[0]
+    box.setText("0.8")
+    box.editingFinished.emit()
+    qtbot.waitUntil(lambda: not offer.isHidden())
+    assert offer.text() == "As in the file: 0.4 × 0.25 × 0.3 mm"
+    offer.click()
+    qtbot.waitUntil(lambda: full.session.volumes["fish_a"].voxel_size == (0.4, 0.25, 0.3))
+    qtbot.waitUntil(lambda: offer.isHidden())
+
+
+def test_three_sizes_can_be_typed_one_after_the_other(own_viewer, study, qtbot):
+    study.update_volume("fish_a", voxel_size=(1.0, 1.0, 1.0), unit="")
+    widget = StudyWidget(own_viewer)
+    own_viewer.window.add_dock_widget(widget)
+    with qtbot.waitActive(own_viewer.window._qt_window):
+        own_viewer.window._qt_window.show()
+        own_viewer.window._qt_window.activateWindow()
+    widget.open_path(study.path)
+    qtbot.waitUntil(lambda: widget.table.selected() == ("fish_a",))
+    widget.details.voxel_size.boxes[0].setFocus()
+    qtbot.waitUntil(widget.details.voxel_size.boxes[0].hasFocus)
+    for text in ("0.5", "0.4", "0.3"):
+        assert not widget.bar.text
+        qtbot.keyClicks(own_viewer.window._qt_window.focusWidget(), text)
+        qtbot.keyClick(own_viewer.window._qt_window.focusWidget(), Qt.Key.Key_Tab)
+    qtbot.waitUntil(lambda: widget.session.volumes["fish_a"].voxel_size == (0.5, 0.4, 0.3))
+    assert widget.session.volumes["fish_a"].unit == "mm"
 
 
 def test_a_volume_is_renamed_in_place_and_its_layer_follows(full, viewer, qtbot):
@@ -486,23 +499,28 @@ def test_the_context_menu_offers_what_fits_the_selection(full, keep):
     assert not two["Export volume…"]
 
 
-def test_a_narrow_table_leaves_out_the_voxel_size_rather_than_the_names(keep, study, qtbot):
+def test_a_narrow_table_shortens_columns_and_at_last_scrolls_but_hides_none(keep, study, qtbot):
     table = keep(VolumeTable())
     table.set_rows(study.volumes, {})
     table.show()
-    others = sum(table.sizeHintForColumn(column) for column in range(1, 5))
-    for width, shown in ((others + 200, True), (others + 20, False), (others + 200, True)):
+    natural = [max(table.sizeHintForColumn(c), table.horizontalHeader().sectionSizeHint(c)) for c in range(5)]
+    for width in (sum(natural) + 200, sum(natural) - 20, 200):
         table.resize(width, 200)
         qtbot.waitUntil(lambda width=width: table.width() == width)
-        assert table.isColumnHidden(2) is not shown
-        assert table.columnWidth(0) >= min(table.sizeHintForColumn(0), 90)
-        qtbot.waitUntil(lambda: not table.horizontalScrollBar().isVisible())
+        shown = [table.columnWidth(column) for column in range(5)]
+        assert not any(table.isColumnHidden(column) for column in range(5))
+        assert shown[3:] == natural[3:]
+        assert shown[0] >= min(natural[0], 90)
+        assert shown[2] >= 48
+        scrolls = sum(shown) > table.viewport().width()
+        qtbot.waitUntil(lambda scrolls=scrolls: table.horizontalScrollBar().isVisible() is scrolls)
+        assert scrolls is (width == 200)
 
 
 def test_every_control_can_be_reached_by_keyboard_and_has_a_name(full):
     from qtpy.QtWidgets import QAbstractButton, QComboBox, QTableView
 
-    full.bar.show_message("success", "Done.", "Next ▸", lambda: None)
+    full.bar.show_message("success", "Done.", "Next ▸", lambda: None, other=("Other ▸", lambda: None))
     for control in (*full.findChildren(QAbstractButton), *full.findChildren(QComboBox)):
         qt_s_own = isinstance(control.parent(), QTableView) or control.objectName().startswith("qt_")
         name = control.accessibleName() or getattr(control, "text", lambda: "")()
@@ -523,7 +541,7 @@ def test_the_underlined_letters_do_what_the_list_of_keys_says(own_viewer, monkey
         own_viewer.window._qt_window.activateWindow()
     widget.header.new_button.setFocus()
     qtbot.waitUntil(lambda: widget.header.new_button.hasFocus())
-    for key in "ONADY":
+    for key in "ONAEY":
         qtbot.keyClick(
             widget.header.new_button, getattr(Qt.Key, f"Key_{key}"), Qt.KeyboardModifier.AltModifier
         )

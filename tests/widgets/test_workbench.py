@@ -12,21 +12,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from localizing import trained
 from npe2 import PluginManifest
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QApplication, QLabel, QProgressDialog, QStyle
+from qtpy.QtWidgets import QApplication, QLabel, QProgressDialog
 
 from napari_sortingloss import samples
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.events import Event, Progress
 from napari_sortingloss.study import Study
 from napari_sortingloss.widgets import reader, sample
-from napari_sortingloss.widgets.pretrain import PretrainWidget
 from napari_sortingloss.widgets.session import session_of
 from napari_sortingloss.widgets.shortcuts import SHORTCUTS, ShortcutList
 from napari_sortingloss.widgets.stages import STAGES
-from napari_sortingloss.widgets.study import StudyWidget
 from napari_sortingloss.widgets.workbench import Workbench
 
 OPEN_ALL = """
@@ -79,28 +76,6 @@ def test_all_stages_follow_the_same_study(viewer, study, qtbot):
     sessions = {id(stage.session) for stage in bench.stages.values()}
     assert len(sessions) == 1
     qtbot.waitUntil(lambda: bench.stages["Study"].table.model_.rowCount() == 2)
-
-
-@pytest.mark.parametrize("theme", ["dark", "light"])
-def test_every_stage_fits_the_width_it_asks_for_at_least(viewer, study, theme, qtbot):
-    bench = Workbench(viewer)
-    viewer.window.add_dock_widget(bench)
-    viewer.theme = theme
-    trained(study)
-    session_of(viewer).set_study(study)
-    qtbot.waitUntil(lambda: len(session_of(viewer).runs) == 1)
-    bar = QApplication.style().pixelMetric(QStyle.PixelMetric.PM_ScrollBarExtent)
-    for stage in bench.stages.values():
-        margins = stage.layout().contentsMargins()
-        room = stage.minimumWidth() - margins.left() - margins.right() - bar
-        if isinstance(stage, StudyWidget):
-            assert stage.import_panel.minimumSizeHint().width() <= room
-        if isinstance(stage, PretrainWidget):
-            for task in range(stage.form.task.count()):
-                stage.form.task.setCurrentIndex(task)
-                stage.form.form.fold.set_open(True)
-                assert stage.scroll.widget().minimumSizeHint().width() <= room
-        assert stage.scroll.widget().minimumSizeHint().width() <= room
 
 
 def test_every_key_is_given_once_within_a_stage_and_is_in_the_list(keep, viewer):

@@ -15,6 +15,8 @@ from napari_sortingloss.formats.options import ReadOptions
 from napari_sortingloss.formats.refusals import collected_log
 
 _JUNK = ("thumbs.db", "desktop.ini", "__macosx", "dicomdir")
+_STUDY = "study.json"
+"""A folder that holds it is a study of ours, often made beside the files it was made from: copies, not sources."""
 
 
 @dataclass
@@ -59,8 +61,8 @@ def in_natural_order(paths: Sequence[Path]) -> list[Path]:
 def contents(folder: Path, options: ReadOptions) -> FolderContents:
     """Look into a folder (not into its subfolders).
 
-    Hidden files, files of unknown suffix, the voxel files of detached headers and previews beside volumes are left
-    out.
+    Hidden files, files of unknown suffix, the voxel files of detached headers, previews beside volumes and studies are
+    left out.
     """
     from napari_sortingloss.formats.dicom_headers import is_dicom
 
@@ -71,7 +73,8 @@ def contents(folder: Path, options: ReadOptions) -> FolderContents:
         if path.name.startswith(".") or path.name.lower() in _JUNK:
             continue
         if path.is_dir():
-            (found.volumes if is_zarr(path) else found.folders).append(path)
+            if not (path / _STUDY).is_file():
+                (found.volumes if is_zarr(path) else found.folders).append(path)
             continue
         family = family_of(path)
         if family == "tiff":

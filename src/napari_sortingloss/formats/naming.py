@@ -47,6 +47,9 @@ TITLES = {
 SUFFIXES: tuple[str, ...] = tuple(s for suffixes in FAMILIES.values() for s in suffixes)
 """Every suffix that can be read, for file dialogs."""
 
+_RAW_FIELDS = ("raw_shape", "raw_dtype", "raw_offset", "raw_big_endian")
+_READING = {"raw": _RAW_FIELDS, **dict.fromkeys(("hdf5", "zarr", "tiff", "dicom", ""), ("dataset",))}
+
 _BY_LENGTH = sorted(SUFFIXES, key=len, reverse=True)
 
 
@@ -60,6 +63,11 @@ def family_of(path: Path) -> str:
     """Return the format family that a name promises, or ``""``."""
     suffix = suffix_of(path)
     return next((family for family, suffixes in FAMILIES.items() if suffix in suffixes), "")
+
+
+def reading_fields(path: Path) -> tuple[str, ...]:
+    """Return which fields of `ReadOptions` can matter for a file, by its name; a folder may be a DICOM series."""
+    return _READING.get(family_of(path), ())
 
 
 def stem_of(path: Path) -> str:

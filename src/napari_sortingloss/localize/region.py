@@ -194,7 +194,7 @@ def is_flat(values: Floats) -> bool:
 def _otsu(values: Floats) -> float:
     from skimage.filters import threshold_otsu
 
-    return float(threshold_otsu(values))
+    return float(threshold_otsu(values.ravel()))  # a map three points wide is no colour picture
 
 
 def _quantile(values: Floats, fraction: float) -> float:

@@ -12,6 +12,7 @@ from napari_sortingloss.errors import BadInput
 from napari_sortingloss.events import Event, Notice
 from napari_sortingloss.pretext import TASKS, settings_for, task_class
 from napari_sortingloss.slices.reader import common_field
+from napari_sortingloss.study.differences import differences
 from napari_sortingloss.training import session
 from napari_sortingloss.training.settings import TrainSettings
 
@@ -124,21 +125,6 @@ def _resume(
     yield from _fit(study, after, writer, train, validation, resume=True)
 
 
-def _axes_notice(volumes: Sequence[Volume]) -> Notice | None:
-    """Warn of volumes ordered along different axes: right only where the files are stored so."""
-    named: dict[str, list[str]] = {}
-    for volume in volumes:
-        named.setdefault(volume.axis, []).append(volume.name)
-    if len(named) == 1:
-        return None
-    parts = [f"{axis} ({len(names)}, e.g. {names[0]})" for axis, names in sorted(named.items())]
-    return Notice(
-        level="warning",
-        message=f"The volumes are ordered along different axes: {', '.join(parts)}. "
-        "Right if the same direction of the specimen lies along them; otherwise change the axis in the study.",
-    )
-
-
 def _fit(
     study: Study,
     settings: TrainSettings,
@@ -148,7 +134,7 @@ def _fit(
     *,
     resume: bool,
 ) -> Iterator[Event]:
-    notice = _axes_notice([*train, *validation])
-    notices = [notice] if notice is not None else []
+    unlike = differences([*train, *validation])
+    notices = [Notice(level="warning", message=sentence) for sentence in unlike]
     task = task_class(settings.task)(settings)
     yield from session.train_in_run(task, study, writer, train, validation, resume=resume, notices=notices)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +13,15 @@ from napari_sortingloss.errors import BadInput, BadSetting, OutOfMemory, StudyEr
 from napari_sortingloss.events import Event, Notice, Progress, Result
 from napari_sortingloss.formats.options import ReadOptions
 from napari_sortingloss.study.add_settings import AddSettings
+from napari_sortingloss.study.axis_proposal import AxisProposal, propose_axis
 from napari_sortingloss.study.convert import check_space, convert, needed_bytes
 from napari_sortingloss.study.downsample import reduced_shape
+from napari_sortingloss.study.grey_values import Fill, GreyValues, poorly_filled
+from napari_sortingloss.study.preview import thinned_volume
 from napari_sortingloss.study.references import check_reference, match_references
 from napari_sortingloss.study.schema import AXES, VolumeRecord, tidy_name
 from napari_sortingloss.study.scratch import Scratch
-from napari_sortingloss.study.window import parse_window
+from napari_sortingloss.study.window import Values, parse_window
 
 if TYPE_CHECKING:
     from napari_sortingloss.formats.source import VoxelSource
@@ -39,6 +42,7 @@ class _Planned:
     source: VoxelSource | None
     name: str
     slices: int
+    window: str
     labels: Path | None = None
 
     def open(self, options: ReadOptions, keep: ExitStack) -> VoxelSource:
@@ -61,6 +65,10 @@ class _Tally:
     volumes: list[dict[str, Any]] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
     errors: list[UserError] = field(default_factory=list)
+    fills: dict[str, dict[str, Fill]] = field(default_factory=dict)  # window -> volume -> how it fills it
+    elsewhere: dict[str, AxisProposal] = field(
+        default_factory=dict
+    )  # ordered along another axis, as it looks
     began: float = field(default_factory=time.monotonic)
     last: float = field(default_factory=time.monotonic)
 
@@ -83,7 +91,12 @@ class _Tally:
         )
 
 
-def add(study: Study, settings: AddSettings, sources: Sequence[VoxelSource] = ()) -> Iterator[Event]:
+def add(
+    study: Study,
+    settings: AddSettings,
+    sources: Sequence[VoxelSource] = (),
+    windows: Mapping[str, str] | None = None,
+) -> Iterator[Event]:
     """Import volumes into a study.
 
     Each source is read slab by slab in bounded memory, downsampled by averaging, brought to 8 bit by its intensity
@@ -97,6 +110,8 @@ def add(study: Study, settings: AddSettings, sources: Sequence[VoxelSource] = ()
         `AddSettings.voxel_size` is that of the file; it is multiplied by the downsampling.
     sources : sequence of VoxelSource
         Further sources that are open already, e.g. layers (see `formats.array_source`); they are not closed.
+    windows : mapping of str to str, optional
+        Windows of single sources, instead of `AddSettings.window`, by their path or, where they have none, their name.
 
     Yields
     ------
@@ -116,7 +131,7 @@ def add(study: Study, settings: AddSettings, sources: Sequence[VoxelSource] = ()
         scratch = keep.enter_context(Scratch(study))
         if settings.scratch is None:
             settings = settings.replace(scratch=scratch.path)
-        planned = yield from _plan(study, settings, sources, tally, keep)
+        planned = yield from _plan(study, settings, sources, windows or {}, tally, keep)
         alone = len(planned) + len(tally.failed) == 1
         for i, item in enumerate(planned):
             where = item.name if len(planned) == 1 else f"{item.name} ({i + 1} of {len(planned)})"
@@ -129,12 +144,36 @@ def add(study: Study, settings: AddSettings, sources: Sequence[VoxelSource] = ()
             tally.finished += item.slices
     if not tally.volumes and tally.errors:
         raise tally.errors[0]
+    yield from _remarks(settings, tally)
     yield Progress(done=tally.total, total=tally.total, what="done", unit="slices", seconds_left=0.0)
     yield Result(value={"volumes": tally.volumes, "failed": tally.failed})
 
 
+def _remarks(settings: AddSettings, tally: _Tally) -> Iterator[Notice]:
+    """Say what is worth a look in the volumes that were added: a window that does not suit them, another axis."""
+    for window, fills in tally.fills.items():
+        sentence = poorly_filled(window, fills)
+        if sentence:
+            todo = "Remove what is too pale and add it with a window of its own."
+            yield Notice(level="warning", message=f"{sentence} {todo}")
+    along: dict[str, list[str]] = {}
+    for name, proposal in tally.elsewhere.items():
+        along.setdefault(proposal.axis, []).append(name)
+    for axis, names in sorted(along.items()):
+        reason = tally.elsewhere[names[0]].reason
+        yield Notice(
+            message=f"Added along {settings.axis}, but {len(names)} of {len(tally.volumes)} look ordered along {axis} "
+            f"(e.g. {names[0]}: {reason}). If so, change it in the study; nothing is copied."
+        )
+
+
 def _plan(
-    study: Study, settings: AddSettings, sources: Sequence[VoxelSource], tally: _Tally, keep: ExitStack
+    study: Study,
+    settings: AddSettings,
+    sources: Sequence[VoxelSource],
+    windows: Mapping[str, str],
+    tally: _Tally,
+    keep: ExitStack,
 ) -> Generator[Event, None, list[_Planned]]:
     """Look at every source once, so that what cannot work is said before hours of work."""
     from napari_sortingloss.formats import find_sources, open_source
@@ -142,7 +181,6 @@ def _plan(
     yield Progress(done=0, total=0, what="looking at the files", unit="slices")
     planned: list[_Planned] = []
     needed = 0
-    wish = parse_window(settings.window)
     good: list[Path] = []
     problems: list[tuple[str, UserError]] = []
     for path in settings.paths:
@@ -166,9 +204,11 @@ def _plan(
                 else:
                     source = candidate
                 _check(study, source, settings)
+                window = windows.get(label, settings.window)
+                wish = parse_window(window)
                 needed += needed_bytes(source, settings.downsample, wish, settings.reference is not None)
                 kept = source if mine is None or len(planned) < _KEPT_OPEN else None
-                planned.append(_Planned(label, mine, kept, source.name, source.shape[0]))
+                planned.append(_Planned(label, mine, kept, source.name, source.shape[0], window))
                 if mine is not None and kept is not None:
                     keep.push(opened.pop_all())
         except UserError as error:
@@ -287,7 +327,7 @@ def _add_one(
     from napari_sortingloss.formats import open_source
 
     began = time.monotonic()
-    wish = parse_window(settings.window)
+    wish = parse_window(item.window)
     try:
         with ExitStack() as keep:
             source = item.open(settings, keep)
@@ -316,6 +356,7 @@ def _add_one(
         raise OutOfMemory(
             f"Cannot add '{item.name}'", "the memory does not suffice", "close other programs and try again"
         ) from error
+    _look_back(study, record, item.window, tally)
     tally.volumes.append(
         {
             "name": record.name,
@@ -330,9 +371,19 @@ def _add_one(
     )
 
 
+def _look_back(study: Study, record: VolumeRecord, window: str, tally: _Tally) -> None:
+    """Note what is worth a look in a volume that is in the study now, on a few of its voxels."""
+    voxels = thinned_volume(study.volume(record.name))
+    if isinstance(parse_window(window), Values):
+        tally.fills.setdefault(window, {})[record.name] = GreyValues.of(voxels).fill(0, 255)
+    spacing = [s * n / k for s, n, k in zip(record.voxel_size, record.shape, voxels.shape, strict=True)]
+    proposal = propose_axis(voxels, spacing)
+    if proposal.sure and proposal.axis != record.axis:
+        tally.elsewhere[record.name] = proposal
+
+
 def _record(study: Study, settings: AddSettings, source: VoxelSource, labels: Path | None) -> VolumeRecord:
-    z, y, x = settings.voxel_size or source.geometry.voxel_size or (1.0, 1.0, 1.0)
-    unit = settings.unit or source.geometry.unit or ("mm" if settings.voxel_size else "")
+    voxel_size, unit = settings.geometry(source.geometry)
     provenance = {
         **_identity(source, settings),
         "format": source.format,
@@ -344,14 +395,13 @@ def _record(study: Study, settings: AddSettings, source: VoxelSource, labels: Pa
     }
     if labels is not None:
         provenance["reference"] = str(labels.resolve())
-    n = settings.downsample
     return VolumeRecord(
         name=settings.name or study.free_name(tidy_name(source.name)),
-        shape=reduced_shape(source.shape, n),
-        voxel_size=(z * n, y * n, x * n),
+        shape=reduced_shape(source.shape, settings.downsample),
+        voxel_size=voxel_size,
         unit=unit,
         axis=settings.axis,
         direction=settings.direction,
         source=provenance,
-        downsample=n,
+        downsample=settings.downsample,
     )

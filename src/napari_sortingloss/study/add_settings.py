@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from napari_sortingloss.errors import BadSetting
 from napari_sortingloss.formats.options import ReadOptions
 from napari_sortingloss.settings import Field, Setting
 from napari_sortingloss.study.schema import check_name
 from napari_sortingloss.study.window import parse_window
+
+if TYPE_CHECKING:
+    from napari_sortingloss.formats.units import Geometry
 
 
 @dataclass(frozen=True)
@@ -118,3 +121,10 @@ class AddSettings(ReadOptions):
                 "it is not three numbers above 0",
                 "give the sizes along z, y and x",
             )
+
+    def geometry(self, found: Geometry) -> tuple[tuple[float, float, float], str]:
+        """Return the (z, y, x) voxel size and the unit of what comes of a file that says `found`."""
+        z, y, x = self.voxel_size or found.voxel_size or (1.0, 1.0, 1.0)
+        unit = self.unit or found.unit or ("mm" if self.voxel_size else "")
+        n = self.downsample
+        return (z * n, y * n, x * n), unit

@@ -90,6 +90,18 @@ class VolumeRecord:
                 what, f"its voxel size {tuple(sizes)} is not positive", "give three sizes above 0"
             )
 
+    @property
+    def size_in_file(self) -> tuple[tuple[float, float, float], str] | None:
+        """Voxel size (z, y, x) and unit as the file said them, downsampled as the volume is; None where it said none."""
+        source = self.source
+        while isinstance(source.get("source"), Mapping):  # a crop: the file is that of the original
+            source = source["source"]
+        try:
+            z, y, x = (float(size) * self.downsample for size in source.get("voxel_size") or ())
+        except (TypeError, ValueError):
+            return None
+        return (z, y, x), str(source.get("unit") or "")
+
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary."""
         document: dict[str, Any] = plain(dataclasses.asdict(self))

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sortingloss.errors import NeedsOption, UserError
 from napari_sortingloss.events import Event
-from napari_sortingloss.widgets import dialogs, layers, words
+from napari_sortingloss.widgets import dialogs, layers
 from napari_sortingloss.widgets.annotating import annotating_of
-from napari_sortingloss.widgets.previews import Candidate
-from napari_sortingloss.widgets.reading import ReadingDialog
 from napari_sortingloss.widgets.sample import sample_job
+from napari_sortingloss.widgets.stage import EDIT
 from napari_sortingloss.widgets.training_actions import order_job, turn_round
 
 if TYPE_CHECKING:
-    from napari_sortingloss.formats.options import ReadOptions
     from napari_sortingloss.study import Study
-    from napari_sortingloss.study.add_settings import AddSettings
     from napari_sortingloss.widgets.study import StudyWidget
 
 ORDERED = 0.5
@@ -45,44 +40,6 @@ class StudyActions:
         assert stage is not None
         return stage
 
-    def add(self, candidates: Sequence[Candidate], settings: AddSettings) -> None:
-        """Queue the import of candidates."""
-        stage, study = self._stage, self._stage.session.study
-        assert study is not None
-        chosen = list(candidates)
-        job = stage.session.jobs.submit(
-            f"Adding {words.count(len(chosen), 'volume')}", lambda: _add(study, chosen, settings), "add"
-        )
-        stage.watch(job, stage.after_adding)
-
-    def refuse(self, paths: Sequence[Path], error: UserError) -> None:
-        """Say why files cannot be added, and offer to say how to read them where that is what lacks."""
-        bar, weak = self._stage.bar, weakref.ref(self)
-
-        def say_how() -> None:
-            mine = weak()
-            if mine is not None:
-                mine.say_how_to_read(paths, error)
-
-        if isinstance(error, NeedsOption):
-            bar.show_error(error, "Say how to read it…", say_how)
-        else:
-            bar.show_error(error)
-
-    def say_how_to_read(self, paths: Sequence[Path], error: UserError) -> ReadingDialog:
-        """Ask for what files do not say themselves, then look into them again."""
-        stage, weak = self._stage, self._weak
-        dialog = ReadingDialog(paths, error, stage.import_panel.reading(), stage)
-
-        def again(options: ReadOptions) -> None:
-            there = weak()
-            if there is not None:
-                there.choose(paths, options)
-
-        dialog.chosen.connect(again)
-        dialog.show()
-        return dialog
-
     def export(self, names: Sequence[str]) -> None:
         """Ask for a file and queue the export of a volume to it."""
         stage, study = self._stage, self._stage.session.study
@@ -102,8 +59,7 @@ class StudyActions:
 
             return export(study, ExportSettings(volume=name, to=path))
 
-        stage.bar.clear()
-        stage.watch(stage.session.jobs.submit(f"Exporting {name}", make, "export"), stage.after_export)
+        stage.submit(f"Exporting {name}", make, "export", stage.after_export)
 
     def flip(self, name: str) -> None:
         """Turn the direction of a volume round and, where a run found it upside down, order it again."""
@@ -115,18 +71,18 @@ class StudyActions:
 
         def done(_: Any) -> None:
             stage.session.refresh()
-            stage.bar.show_message(
-                "success", f"{name} is now counted the other way round; nothing was copied."
-            )
             if run:
                 self._order(study, run, name)
+            text = f"{name} is now counted the other way round; nothing was copied."
+            stage.bar.show_message("success", text, about=name)
 
+        stage.bar.begin(EDIT)
         stage.background.run(lambda: turn_round(study, name), done)
 
     def _order(self, study: Study, run: str, name: str) -> None:
-        stage = self._stage
-        job = order_job(study, run, (name,))
-        stage.watch(stage.session.jobs.submit(f"Ordering {name} again", job, "order"), self._on_ordered)
+        self._stage.submit(
+            f"Ordering {name} again", order_job(study, run, (name,)), "order", self._on_ordered
+        )
 
     def _on_ordered(self, result: dict[str, Any]) -> None:
         """Say what came of a flip."""
@@ -136,13 +92,15 @@ class StudyActions:
                 text = (
                     f"{name} is flipped, and now its slices come out in reverse {rho}: it was right before."
                 )
-                self._stage.bar.show_message("warning", text, "Flip back", lambda name=name: self.flip(name))
+                self._stage.bar.show_message(
+                    "warning", text, "Flip back", lambda name=name: self.flip(name), about=name
+                )
             elif volume["spearman"] > ORDERED:
                 text = f"{name} is flipped; its slices now run the right way {rho}."
-                self._stage.bar.show_message("success", text)
+                self._stage.bar.show_message("success", text, about=name)
             else:
                 text = f"{name} is flipped, but the network cannot tell which way its slices run {rho}."
-                self._stage.bar.show_message("notice", text)
+                self._stage.bar.show_message("notice", text, about=name)
 
     def update(self, names: Sequence[str], changes: Mapping[str, Any]) -> None:
         """Change axis, direction, voxel size or unit of volumes."""
@@ -176,9 +134,7 @@ class StudyActions:
     def open_sample(self) -> None:
         """Make the sample study, if it is not there yet, and open it."""
         stage = self._stage
-        stage.bar.clear()
-        job = stage.session.jobs.submit("Making the sample study", sample_job, "sample")
-        stage.watch(job, stage.after_sample)
+        stage.submit("Making the sample study", sample_job, "sample", stage.after_sample)
 
     def _reshow(self, names: Sequence[str]) -> Callable[[Any, Study], None]:
         """Bring layers that are open up to date."""
@@ -210,13 +166,5 @@ class StudyActions:
             stage.session.refresh()
             stage.reload_details()
 
+        stage.bar.begin(EDIT)
         stage.background.run(lambda: change(study), done, failed)
-
-
-def _add(study: Study, candidates: Sequence[Candidate], settings: AddSettings) -> Iterator[Event]:
-    """Open the layers among the candidates and import all."""
-    from napari_sortingloss.study.add import add
-
-    with ExitStack() as opened:
-        sources = [opened.enter_context(c.open(settings)) for c in candidates if c.layer is not None]
-        yield from add(study, settings, sources)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,10 @@ from napari_sortingloss.widgets import words
 from napari_sortingloss.widgets.annotate_actions import AnnotateActions
 from napari_sortingloss.widgets.annotate_areas import Areas
 from napari_sortingloss.widgets.annotate_classes import ClassPanel
+from napari_sortingloss.widgets.annotate_help import tool_keys
 from napari_sortingloss.widgets.annotate_suggest import Suggestions
 from napari_sortingloss.widgets.annotating import annotating_of
+from napari_sortingloss.widgets.shortcuts import Button
 from napari_sortingloss.widgets.slice_strip import SliceStrip
 from napari_sortingloss.widgets.stage import Stage
 from napari_sortingloss.widgets.theme import Colors
@@ -34,6 +37,8 @@ LOOKING = "The annotations of {} can only be looked at: another program or windo
 CLOSED = "The annotations of {} are not open."
 SIGNS = {"empty": "○ empty", "partial": "◐ partial", "complete": "● complete"}
 TICK_MS = 1000
+ANNOTATIONS = "annotations"
+"""What opening and writing them is called among the things that can be tried again."""
 
 
 class AnnotateWidget(Stage):
@@ -72,7 +77,7 @@ class AnnotateWidget(Stage):
         self.content = QWidget()
         self._build()
         self.complete_button = self.add_button("Complete", self.actions_.complete, primary=True)
-        self._footer.insertWidget(1, self.saved, 100)
+        self._footer.add(self.saved, stretch=True, at=1)
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
@@ -94,22 +99,21 @@ class AnnotateWidget(Stage):
         self.same_button = QPushButton("same in… ▾")
         self.propose_button = QPushButton("Propose between slices")
         self.undo_button = QPushButton("Undo")
-        self.versions_button = QPushButton("&Versions…")
-        self.import_button = QPushButton("&Import labels…")
+        self.versions_button = Button("V&ersions…", "annotate.versions")
+        self.import_button = Button("&Import labels…", "annotate.import")
         self.clear_button = QPushButton("Clear slice")
         jumps = QHBoxLayout()
+        jumps.setSpacing(4)
         jumps.addWidget(self.back_button)
         jumps.addWidget(self.next_button, 1)
         jumps.addWidget(self.same_button)
-        deeds = QGridLayout()
-        deeds.setHorizontalSpacing(6)
-        deeds.addWidget(self.propose_button, 0, 0, 1, 3)
-        deeds.addWidget(self.undo_button, 0, 3, 1, 3)
-        deeds.addWidget(self.versions_button, 1, 0, 1, 2)
-        deeds.addWidget(self.import_button, 1, 2, 1, 2)
-        deeds.addWidget(self.clear_button, 1, 4, 1, 2)
-        for column in range(6):
-            deeds.setColumnStretch(column, 1)
+        deeds, others = QHBoxLayout(), QHBoxLayout()
+        deeds.setSpacing(4)
+        others.setSpacing(4)
+        for button in (self.propose_button, self.undo_button):
+            deeds.addWidget(button, 1)
+        for button in (self.versions_button, self.import_button, self.clear_button):
+            others.addWidget(button, 1)
         inner = QGridLayout(self.content)
         inner.setContentsMargins(0, 0, 0, 0)
         inner.setVerticalSpacing(6)
@@ -120,6 +124,7 @@ class AnnotateWidget(Stage):
         inner.addWidget(self.slices, 4, 0)
         inner.addWidget(self.classes, 5, 0)
         inner.addLayout(deeds, 6, 0)
+        inner.addLayout(others, 7, 0)
         self.body.addWidget(self.hint)
         self.body.addWidget(self.link, 0, Qt.AlignmentFlag.AlignLeft)
         self.body.addWidget(self.content)
@@ -157,6 +162,36 @@ class AnnotateWidget(Stage):
             button.clicked.connect(lambda *_, action=action: action())
         actions.bind_keys()
 
+    def why_no_key(self, shortcut_id: str) -> str:
+        """Return why a key would do nothing now; those over the image need open annotations."""
+        if shortcut_id.partition(".")[0] == "any":
+            return super().why_no_key(shortcut_id)
+        if self.content.isHidden():
+            return "Open the annotations of a volume first"
+        button = {
+            "annotate.complete": self.complete_button,
+            "annotate.next": self.next_button,
+            "annotate.previous": self.back_button,
+            "annotate.propose": self.propose_button,
+            "annotate.undo": self.undo_button,
+            "annotate.new_class": self.classes.add_button,
+            "annotate.remove": self.classes.remove_button,
+            "annotate.rename": self.classes.remove_button,
+        }.get(shortcut_id)
+        if shortcut_id in ("annotate.remove", "annotate.rename") and not self.classes.table.hasFocus():
+            return "Click into the table first"
+        if shortcut_id == "annotate.redo":
+            return self.annotating.why_not or ("" if self.annotating.redo_text else "Nothing was undone")
+        if button is None:
+            return self.annotating.why_not
+        return "" if button.isEnabled() else button.toolTip()
+
+    def canvas_keys(self) -> Mapping[str, str]:
+        """Return napari's own keys over the image, and what they do, for the list of keys."""
+        if self.content.isHidden():
+            return {}
+        return {key: f"{tool} (napari)" for tool, key in tool_keys(self.classes.taken).items()}
+
     # ---------------------------------------------------------------------------------------------- following the session
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         """Open the annotations once the stage is looked at; the keys and the brush are theirs again."""
@@ -188,7 +223,7 @@ class AnnotateWidget(Stage):
     def show_again(self) -> None:
         """Show the layer again, or try again to take the annotations for painting."""
         self._dismissed = ""
-        self.bar.clear()
+        self.bar.begin(ANNOTATIONS)
         self.annotating.close()
         self.appear()
 
@@ -205,10 +240,13 @@ class AnnotateWidget(Stage):
         self._update_soon()
 
     def _on_failed(self, error: BaseException) -> None:
-        self.bar.show_error(error)
+        self.bar.show_error(error, of=ANNOTATIONS)
 
     def _on_notice(self, text: str) -> None:
-        self.bar.show_message("notice", text)
+        editor = self.annotating.editor
+        if editor is not None and editor.problem is None:
+            self.bar.begin(ANNOTATIONS)  # what could not be written is written
+        self.bar.show_message("notice", text, about=self.annotating.volume or "")
 
     # ------------------------------------------------------------------------------------------------- showing it
     def _update_soon(self, *_: object) -> None:

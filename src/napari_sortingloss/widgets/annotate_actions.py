@@ -18,12 +18,13 @@ from napari_sortingloss.widgets.annotate_import import LabelImport
 from napari_sortingloss.widgets.annotate_suggest import Hint, Place, usable_run
 from napari_sortingloss.widgets.annotate_versions import VersionsDialog
 from napari_sortingloss.widgets.shortcuts import canvas_key, keys_of
-from napari_sortingloss.widgets.stage import allow
+from napari_sortingloss.widgets.stage import EDIT, allow
 
 if TYPE_CHECKING:
     from napari_sortingloss.study.annotation_editor import Action, AnnotationEditor, Version
     from napari_sortingloss.study.schema import Axis
     from napari_sortingloss.widgets.annotate import AnnotateWidget
+    from napari_sortingloss.widgets.errors import Level
 
 MOST_STEPS = 100
 """So many jumps can be gone back."""
@@ -90,6 +91,7 @@ class AnnotateActions:
             if found.key and found.key.isalnum():
                 keys[found.key.upper()] = _paint(weak, found.value)
         stage.annotating.set_keys(keys)
+        stage.classes.set_keys(keys)
 
     # ------------------------------------------------------------------------------------------------- where to go
     @property
@@ -234,15 +236,19 @@ class AnnotateActions:
         annotating.do(work, self._proposed, long=True)
 
     def _proposed(self, action: Action | None) -> None:
-        bar = self._stage.bar
         if action is None:
-            bar.show_message("notice", "Everything between these slices is painted already.")
+            self._say("notice", "Everything between these slices is painted already.")
             return
-        bar.show_message(
+        self._say(
             "success",
             f"Proposed labels on {words.count(len(action.slices), 'slice')}: look through them, correct, and mark "
             "complete what is right.",
         )
+
+    def _say(self, level: Level, text: str, *link: Any) -> None:
+        """Say something of the volume that is open."""
+        stage = self._stage
+        stage.bar.show_message(level, text, *link, about=stage.annotating.volume or "")
 
     def show_versions(self) -> None:
         """List the earlier versions; read in the background."""
@@ -261,17 +267,18 @@ class AnnotateActions:
 
     def _restored(self, action: Action | None) -> None:
         undo = keys_of("annotate.undo")
-        self._stage.bar.show_message("success", f"The earlier version is back; {undo} takes that back.")
+        self._say("success", f"The earlier version is back; {undo} takes that back.")
 
     def import_labels(self) -> None:
         """Import labels from a file."""
         self.importing.choose()
 
     def on_action(self, action: Action, how: str) -> None:
-        """Say what was undone where that is not in view, with a way to go there."""
+        """Say what was undone where that is not in view, with a way to go there; what was said before is over."""
+        stage = self._stage
+        stage.bar.begin(EDIT)
         if how not in DONE:
             return
-        stage = self._stage
         axis, index = stage.annotating.slice_in_view()
         low, high = action.box[layers.AXES.index(axis)]
         seen = action.box != NO_BOX and index is not None and low <= index < high
@@ -286,7 +293,7 @@ class AnnotateActions:
         on = f", on slice {there} along {where}" if "slice" not in action.what else ""
         text = f"{DONE[how]}: {action.what}{on}."
         weak = weakref.ref(self)
-        stage.bar.show_message("notice", text, "Go there ▸", lambda: _jump(weak, there, where))
+        self._say("notice", text, "Go there ▸", lambda: _jump(weak, there, where))
 
     # ---------------------------------------------------------------------------------------------------- the buttons
     def update_buttons(self, there: bool) -> None:

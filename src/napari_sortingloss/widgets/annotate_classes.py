@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -13,10 +13,11 @@ from qtpy.QtWidgets import QColorDialog, QHBoxLayout, QLabel, QMessageBox, QPush
 
 from napari_sortingloss.errors import BadSetting
 from napari_sortingloss.study.classes import BACKGROUND
+from napari_sortingloss.widgets.annotate_help import said_tools
 from napari_sortingloss.widgets.annotate_layer import BACKGROUND_COLOR
 from napari_sortingloss.widgets.class_table import ClassRow, ClassTable
 from napari_sortingloss.widgets.shortcuts import SHORTCUTS, keys_of
-from napari_sortingloss.widgets.stage import allow
+from napari_sortingloss.widgets.stage import EDIT, allow
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study
@@ -47,6 +48,8 @@ class ClassPanel(QWidget):
     ----------
     chosen : psygnal.Signal
         ``chosen(value)``: paint with this.
+    taken : frozenset of str
+        Keys over the image that are the classes' or ours, as napari writes them.
     """
 
     chosen = Signal(int)
@@ -57,12 +60,16 @@ class ClassPanel(QWidget):
         self._rename = False
         self._wanted: int | None = None
         self._unknown = 0
+        self.taken: frozenset[str] = frozenset()
         self.invitation = QLabel(FIRST)
         self.invitation.setWordWrap(True)
         self.table = ClassTable()
         self.note = QLabel()
         self.note.setWordWrap(True)
         self.note.setProperty("muted", True)
+        self.tools = QLabel()
+        self.tools.setWordWrap(True)
+        self.tools.setProperty("muted", True)
         self.add_button = QPushButton("+ class")
         self.add_button.clicked.connect(lambda *_: self.add())
         self.remove_button = QPushButton("− class")
@@ -80,6 +87,7 @@ class ClassPanel(QWidget):
         layout.addWidget(self.invitation)
         layout.addWidget(self.table)
         layout.addLayout(buttons)
+        layout.addWidget(self.tools)
         stage.follow(self.table.chosen, self._on_chosen)
         stage.follow(self.table.edited, self._on_edited)
         stage.follow(self.table.color_requested, self.choose_color)
@@ -111,6 +119,7 @@ class ClassPanel(QWidget):
         )
         self.table.set_rows([*rows, background] if rows else [])
         self.table.setVisible(bool(rows))
+        self.tools.setVisible(bool(rows))
         self.invitation.setVisible(not rows)
         values = [row.value for row in rows]
         if self._wanted in values:
@@ -129,6 +138,12 @@ class ClassPanel(QWidget):
         """Say what unpainted means on the slice in view; None says nothing."""
         self.note.setText(UNPAINTED[status].format(keys_of("annotate.background")) if status else "")
         self.note.setVisible(bool(self.classes))
+
+    def set_keys(self, taken: Collection[str]) -> None:
+        """Say how to paint and erase by key, where these keys are the classes' and ours."""
+        self.taken = frozenset(taken)
+        background = f"{keys_of('annotate.background')} background ({BACKGROUND} in napari)"
+        self.tools.setText(f"over the image: {said_tools(taken)} · {background}")
 
     def show_selected(self, value: int) -> None:
         """Follow what napari paints with; a value that is no class can be made one."""
@@ -204,7 +219,7 @@ class ClassPanel(QWidget):
         if what == "key":
             why = why_no_key(text)
             if why:
-                self._stage.bar.show_error(why)
+                self._stage.bar.show_error(why, of=EDIT)
                 return
         self._update_class(value, **{what: text})
 
@@ -227,6 +242,7 @@ class ClassPanel(QWidget):
                 then(made)
             stage.session.refresh()
 
+        stage.bar.begin(EDIT)
         stage.background.run(lambda: work(study), done)
 
 

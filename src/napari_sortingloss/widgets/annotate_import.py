@@ -23,10 +23,12 @@ from qtpy.QtWidgets import (
 
 from napari_sortingloss.errors import BadSetting, NeedsOption
 from napari_sortingloss.events import Event
+from napari_sortingloss.formats.naming import reading_fields
 from napari_sortingloss.widgets import words
 from napari_sortingloss.widgets.annotate_desk import IMPORT
 from napari_sortingloss.widgets.forms import Form
 from napari_sortingloss.widgets.jobs import Job
+from napari_sortingloss.widgets.reading import READING
 from napari_sortingloss.widgets.stage import allow
 
 if TYPE_CHECKING:
@@ -89,7 +91,8 @@ class ImportDialog(QDialog):
         self.merge = self._choices(layout, MERGES)
         layout.addWidget(QLabel("Slices with labels become:"))
         self.status = self._choices(layout, STATUSES)
-        self.reading = Form(ImportLabelsSettings, exclude=("merge", "status"))
+        useless = [name for name in READING if name not in reading_fields(path)]
+        self.reading = Form(ImportLabelsSettings, exclude=("merge", "status", *useless))
         self.reading.changed.connect(self._on_change)
         layout.addWidget(self.reading)
         layout.addWidget(self.plan)
@@ -247,7 +250,7 @@ class LabelImport:
         editor = annotating.editor
         if study is None or editor is None:
             return None
-        job = stage.session.jobs.submit(
+        job = stage.submit(
             f"Importing labels of {settings.volume}", _job(study, settings, editor, annotating.shared), IMPORT
         )
         annotating.hold()
@@ -262,16 +265,10 @@ class LabelImport:
             there = weak()
             if there is not None:
                 there.session.refresh()
-                there.bar.show_message("success", _said(value))
-
-        def failed(error: BaseException) -> None:
-            there = weak()
-            if there is not None:
-                there.bar.show_error(error)
+                there.bar.show_message("success", _said(value), about=settings.volume)
 
         job.signals.ended.connect(ended)
         job.signals.finished.connect(finished)
-        job.signals.failed.connect(failed)
         return job
 
 

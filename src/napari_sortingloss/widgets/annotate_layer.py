@@ -15,6 +15,7 @@ from psygnal import Signal
 
 from napari_sortingloss.study.annotation_change import Change
 from napari_sortingloss.study.classes import BACKGROUND, UNPAINTED, LabelClass
+from napari_sortingloss.widgets.annotate_help import status_help
 from napari_sortingloss.widgets.layers import (
     AXES,
     MARK,
@@ -118,6 +119,7 @@ class AnnotationLayer:
         layer.events.paint.connect(self._on_paint)
         layer.events.selected_label.connect(self._on_selected)
         layer.events.set_data.connect(self._on_data)
+        layer.events.help.connect(self._say_keys)
         viewer.layers.events.removed.connect(self._on_removed)
         weak = weakref.ref(self)
 
@@ -205,6 +207,14 @@ class AnnotationLayer:
         self._keys = list(actions)
         for key, action in actions.items():
             self.layer.bind_key(key, _without_layer(action), overwrite=True)
+        self._say_keys()
+
+    def _say_keys(self, event: object = None) -> None:
+        """Let napari's status bar name the keys as they are here; it would name those that are the classes'."""
+        self.layer.help = status_help(self._keys)
+        viewer = self._viewer()
+        if viewer is not None and viewer.layers.selection.active is self.layer:
+            viewer.help = self.layer.help
 
     def set_writable(self, writable: bool) -> None:
         """Let it be painted on, or only looked at."""
@@ -244,6 +254,7 @@ class AnnotationLayer:
         layer.events.paint.disconnect(self._on_paint)
         layer.events.selected_label.disconnect(self._on_selected)
         layer.events.set_data.disconnect(self._on_data)
+        layer.events.help.disconnect(self._say_keys)
         if viewer is not None:
             viewer.layers.events.removed.disconnect(self._on_removed)
         layer.metadata.pop(MARK, None)

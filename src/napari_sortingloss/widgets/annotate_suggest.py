@@ -179,10 +179,9 @@ class Suggestions:
 
             return suggest(study, leave_a_core(SuggestSettings(run=run)))  # type: ignore[arg-type]
 
-        job = stage.session.jobs.submit(
+        stage.submit(
             f"Looking for slices worth annotating with {stage.session.run_title(run)}", make, SUGGEST
         )
-        job.signals.failed.connect(stage.bar.show_error)
 
     def same_anatomy(self, volume: str, index: int, then: Any) -> None:
         """Find the same anatomy in other volumes; ``then(places)`` is called on the GUI thread.

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from psygnal import Signal
-from qtpy.QtGui import QDoubleValidator
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QWidget,
+)
 
 from napari_sortingloss.errors import BadSetting
-from napari_sortingloss.widgets.fields import calm_wheel
+from napari_sortingloss.widgets.fields import calm_wheel, narrow
+from napari_sortingloss.widgets.stage import set_property
 
 ARROWS = {"+": "↑", "-": "↓"}
 UNITS = (("", "px"), ("mm", "mm"), ("um", "µm"), ("nm", "nm"), ("cm", "cm"), ("m", "m"))
@@ -39,6 +49,7 @@ class AxisEdit(QWidget):
         for combo in (self.axis, self.direction):
             calm_wheel(combo)
             combo.activated.connect(lambda *_: self.changed.emit())
+        narrow(self.direction)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -56,7 +67,10 @@ class AxisEdit(QWidget):
 
 
 class VoxelSizeEdit(QWidget):
-    """Edits (z, y, x) voxel size and unit; empty boxes mean what the file says."""
+    """Edits (z, y, x) voxel size and unit; empty boxes mean what the file says.
+
+    Anything can be typed; a box that holds no number above 0 is marked, and `value` says what is wrong.
+    """
 
     changed = Signal()
 
@@ -71,10 +85,8 @@ class VoxelSizeEdit(QWidget):
             box.setPlaceholderText(axis)
             box.setToolTip(f"Distance of the voxels along {axis}")
             box.setAccessibleName(f"Voxel size along {axis}")
-            validator = QDoubleValidator(0.0, 1e9, 9, box)
-            validator.setLocale(_c_locale())
-            box.setValidator(validator)
-            box.setMinimumWidth(32)
+            box.setMinimumWidth(28)
+            box.textChanged.connect(lambda *_: self._mark())
             box.editingFinished.connect(self._tell)
             self.boxes.append(box)
             layout.addWidget(QLabel(axis))
@@ -85,6 +97,7 @@ class VoxelSizeEdit(QWidget):
         self.unit.setToolTip("Unit of the voxel size")
         self.unit.setAccessibleName("Unit of the voxel size")
         self.unit.setProperty("slim", True)
+        self.unit.setMinimumWidth(44)
         calm_wheel(self.unit)
         self.unit.activated.connect(self._tell)
         layout.addWidget(self.unit)
@@ -103,18 +116,27 @@ class VoxelSizeEdit(QWidget):
         unit = self.unit.currentData()
         if not any(texts):
             return None, unit
-        try:
-            z, y, x = (
-                value if text == short else float(text)
-                for text, (short, value) in zip(texts, self._exact, strict=True)
+        wrong = next((text for text in texts if text and not _is_size(text)), None)
+        if wrong is not None:
+            raise BadSetting(
+                f"Cannot use '{wrong}' as voxel size",
+                "a voxel has a size above 0",
+                "give a number such as 0.25",
             )
-        except ValueError:
-            z = y = x = 0.0
-        if min(z, y, x) <= 0:
+        if not all(texts):
             raise BadSetting(
                 "Cannot use this voxel size", "it needs three numbers above 0", "fill in z, y and x"
             )
+        z, y, x = (
+            value if text == short else float(text)
+            for text, (short, value) in zip(texts, self._exact, strict=True)
+        )
         return (z, y, x), unit
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is typed, so that what the file says holds."""
+        return not any(box.text().strip() for box in self.boxes) and not self.unit.currentData()
 
     def set_value(self, voxel_size: Sequence[float] | None, unit: str) -> None:
         """Show a voxel size without telling anybody; None empties the boxes."""
@@ -137,13 +159,71 @@ class VoxelSizeEdit(QWidget):
     def _texts(self) -> tuple[str, ...]:
         return (*(box.text() for box in self.boxes), self.unit.currentText())
 
+    def _mark(self) -> None:
+        for box in self.boxes:
+            text = box.text().strip().replace(",", ".")
+            wrong = bool(text) and not _is_size(text)
+            if bool(box.property("wrong")) != wrong:
+                set_property(box, "wrong", wrong)
+
     def _tell(self, *_: object) -> None:
-        if self._texts() != self._last:  # leaving a box untouched is no change
-            self._last = self._texts()
-            self.changed.emit()
+        if self._texts() == self._last:  # leaving a box untouched is no change
+            return
+        texts = [box.text().strip() for box in self.boxes]
+        to_another = (
+            QApplication.focusWidget() in self.boxes and self.sender() is not QApplication.focusWidget()
+        )
+        if to_another and not all(texts) and any(texts):
+            return  # the person goes on to the next box
+        self._last = self._texts()
+        self.changed.emit()
 
 
-def _c_locale():  # type: ignore[no-untyped-def]
-    from qtpy.QtCore import QLocale
+class VoxelSizeRow(QWidget):
+    """A voxel size with room for a remark below it, and the way back to what the file says.
 
-    return QLocale(QLocale.Language.C)
+    Attributes
+    ----------
+    edit : VoxelSizeEdit
+    restored : psygnal.Signal
+        The person wants what the file says.
+    """
+
+    restored = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.edit = VoxelSizeEdit()
+        self.remark = QLabel()
+        self.remark.setProperty("muted", True)
+        self.remark.setWordWrap(True)
+        self.as_in_file = QPushButton("As in the file")
+        self.as_in_file.setProperty("small", True)
+        self.as_in_file.clicked.connect(lambda *_: self.restored.emit())
+        layout = QGridLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setVerticalSpacing(2)
+        layout.addWidget(self.edit, 0, 0, 1, 2)
+        layout.addWidget(self.remark, 1, 0)
+        layout.addWidget(self.as_in_file, 1, 1)
+        layout.setColumnStretch(0, 1)
+        self.say("")
+        self.offer("")
+
+    def say(self, text: str) -> None:
+        """Say something below the boxes, or nothing."""
+        self.remark.setText(text)
+        self.remark.setVisible(bool(text))
+
+    def offer(self, text: str, tooltip: str = "") -> None:
+        """Offer the way back to what the file says, in these words, or not at all."""
+        self.as_in_file.setText(text or self.as_in_file.text())
+        self.as_in_file.setToolTip(tooltip)
+        self.as_in_file.setVisible(bool(text))
+
+
+def _is_size(text: str) -> bool:
+    try:
+        return 0 < float(text) < math.inf
+    except ValueError:
+        return False

@@ -12,6 +12,8 @@ from typing import Any
 
 from qtpy.QtCore import QObject, QTimer
 
+from napari_sortingloss.widgets.quiet_warnings import log_warnings_of_workers
+
 logger = logging.getLogger(__name__)
 
 POLL_MS = 15
@@ -104,6 +106,7 @@ class Background(QObject):
         self._waiting.pop(topic, None)
 
     def _start(self, task: _Task) -> None:
+        log_warnings_of_workers()
         self._running.add(task)
         done = (
             self._done

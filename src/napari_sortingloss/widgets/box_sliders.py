@@ -11,7 +11,7 @@ from superqt import QRangeSlider
 
 from napari_sortingloss.study.boxes import NO_BOX, Box, Shape, whole
 from napari_sortingloss.widgets import words
-from napari_sortingloss.widgets.fields import calm_wheel
+from napari_sortingloss.widgets.fields import WholeBox, calm_wheel
 
 AXES = ("z", "y", "x")
 BAR = "#3a96cc"
@@ -190,7 +190,7 @@ class BoxSliders(QWidget):
 
 
 def _number(axis: str, what: str) -> QSpinBox:
-    box = QSpinBox()
+    box = WholeBox()
     box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
     box.setProperty("slim", True)
     box.setKeyboardTracking(False)

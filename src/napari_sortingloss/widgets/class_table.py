@@ -331,7 +331,7 @@ def _alignment(column: int) -> Any:
 
 def _tooltip(row: ClassRow, column: int) -> str:
     if row.fixed:
-        return "Painted on purpose: known background, on a slice that is not complete"
+        return "Painted on purpose: known background, on a slice that is not complete; napari shows it as label 255"
     return {
         KEY: "Press it over the image to paint with this class; double-click to choose another key",
         COLOR: "Double-click to choose another colour",

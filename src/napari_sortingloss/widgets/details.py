@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.widgets import words
-from napari_sortingloss.widgets.axis_edit import AxisEdit, VoxelSizeEdit
+from napari_sortingloss.widgets.axis_edit import AxisEdit, VoxelSizeRow
 from napari_sortingloss.widgets.background import Background
 from napari_sortingloss.widgets.pictures import Row
 from napari_sortingloss.widgets.previews import STRIP, volume_strip
@@ -53,14 +53,17 @@ class VolumeDetails(QWidget):
         )
         self.axis = AxisEdit()
         self.axis.changed.connect(self._on_axis)
-        self.voxel_size = VoxelSizeEdit()
+        self.size_row = VoxelSizeRow()
+        self.size_row.restored.connect(self._as_in_file)
+        self.voxel_size = self.size_row.edit
         self.voxel_size.changed.connect(self._on_voxel_size)
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
         form.setHorizontalSpacing(8)
         form.setVerticalSpacing(4)
+        form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
         form.addRow("Ordering axis", self.axis)
-        form.addRow("Voxel size", self.voxel_size)
+        form.addRow("Voxel size", self.size_row)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(5)
@@ -79,7 +82,7 @@ class VolumeDetails(QWidget):
             return
         last = self.records[-1]
         self.axis.set_value(last.axis, last.direction)
-        self.voxel_size.set_value(last.voxel_size if last.unit else None, last.unit)
+        self._show_voxel_size()
         self.title.setText(_about(self.records))
         key = (study.path, last.name, last.created, last.axis, last.direction, last.voxel_size)
         if key == self._shown:
@@ -99,10 +102,27 @@ class VolumeDetails(QWidget):
         axis, direction = self.axis.value()
         self._tell({"axis": axis, "direction": direction})
 
+    def _show_voxel_size(self) -> None:
+        last = self.records[-1]
+        self.voxel_size.set_value(last.voxel_size if last.unit else None, last.unit)
+        others = [record for record in self.records if _differs_from_file(record)]
+        found = last.size_in_file if last in others else None
+        text = "As in their files" if others else ""
+        if found is not None and len(self.records) == 1:
+            text = f"As in the file: {words.voxel_size(*found)}"
+        self.size_row.offer(text, "Take the voxel size that the file gave when it was added")
+
+    def _as_in_file(self) -> None:
+        for record in self.records:
+            found = record.size_in_file
+            if found is not None:
+                self.edited.emit((record.name,), {"voxel_size": found[0], "unit": found[1]})
+
     def _on_voxel_size(self) -> None:
         try:
             size, unit = self.voxel_size.value()
         except UserError as error:
+            self._show_voxel_size()
             self.failed.emit(error)
             return
         if size is not None and not unit:
@@ -115,6 +135,11 @@ class VolumeDetails(QWidget):
     def _tell(self, changes: dict[str, object]) -> None:
         if self.records:
             self.edited.emit(tuple(record.name for record in self.records), changes)
+
+
+def _differs_from_file(record: VolumeRecord) -> bool:
+    found = record.size_in_file
+    return found is not None and found != (record.voxel_size, record.unit)
 
 
 def _about(records: Sequence[VolumeRecord]) -> str:

@@ -38,10 +38,10 @@ def choose_study(parent: QWidget, study: Study | None) -> Path | None:
     return Path(chosen) if chosen else None
 
 
-def choose_new_study(parent: QWidget, study: Study | None) -> Path | None:
-    """Ask where an empty study is to be made."""
-    start = str(Path(_beside(study)) / "my-study")
-    chosen, _ = QFileDialog.getSaveFileName(parent, "New study: name of its folder", start)
+def choose_new_study(parent: QWidget, study: Study | None = None, start: Path | None = None) -> Path | None:
+    """Ask where an empty study is to be made, beginning with `start` or beside an open one."""
+    first = start if start is not None else Path(_beside(study)) / "my-study"
+    chosen, _ = QFileDialog.getSaveFileName(parent, "New study: name of its folder", str(first))
     return Path(chosen) if chosen else None
 
 

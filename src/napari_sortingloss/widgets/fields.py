@@ -78,6 +78,17 @@ class _NoScroll(QObject):
         return False
 
 
+NARROW = 110
+"""An input gets at least this width; a number could ask for room for the largest one there is."""
+
+
+def narrow(combo: QComboBox) -> QComboBox:
+    """Let a menu be as narrow as the panel; the list that it opens shows all of each entry."""
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(6)
+    return combo
+
+
 def calm_wheel(widget: QWidget) -> None:
     """Let the wheel scroll the panel unless the input has the focus."""
     widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -119,12 +130,22 @@ class ShortFloatBox(QDoubleSpinBox):
         return text.removesuffix(self.suffix()).strip().replace(",", ".")
 
 
+class WholeBox(QSpinBox):
+    """A spin box that does not swallow the minus of a number below its range: such a number is refused as a whole."""
+
+    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
+        """Let a minus be typed; the value before comes back when it is left."""
+        if text.removeprefix(self.prefix()).lstrip().startswith("-") and self.minimum() >= 0:
+            return QValidator.State.Intermediate, text, position
+        return super().validate(text, position)
+
+
 class _Number(FieldEdit):
     """Whole and real numbers; an optional one shows "automatic" one step below its range."""
 
     def __init__(self, field: Field) -> None:
         whole = field.type is int
-        box = QSpinBox() if whole else ShortFloatBox()
+        box = WholeBox() if whole else ShortFloatBox()
         low = field.about.low if field.about.low is not None else -INT_LIMIT
         high = field.about.high if field.about.high is not None else INT_LIMIT
         self._auto = field.optional
@@ -144,6 +165,7 @@ class _Number(FieldEdit):
         if field.about.zero:
             box.setSpecialValueText(field.about.zero)
         box.setKeyboardTracking(False)
+        box.setMinimumWidth(min(NARROW, box.sizeHint().width()))
         calm_wheel(box)
         box.valueChanged.connect(self._tell)
         self._box = box
@@ -208,7 +230,7 @@ class _WithPresets(QWidget):
 
 class _Choice(FieldEdit):
     def __init__(self, field: Field) -> None:
-        self._combo = QComboBox()
+        self._combo = narrow(QComboBox())
         if field.optional:
             self._combo.addItem(AUTOMATIC, None)
         for choice in field.choices:
@@ -244,7 +266,7 @@ class _OptionalFlag(FieldEdit):
     """Yes, no, or left to the program."""
 
     def __init__(self) -> None:
-        self._combo = QComboBox()
+        self._combo = narrow(QComboBox())
         for text, value in ((AUTOMATIC, None), ("yes", True), ("no", False)):
             self._combo.addItem(text, value)
         calm_wheel(self._combo)

@@ -8,11 +8,15 @@ from typing import Any
 
 from psygnal import Signal
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QFormLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.settings import Settings
 from napari_sortingloss.widgets.fields import FieldEdit, edit_for
+
+BESIDE_TITLE = 36
+"""Pixels of the arrow and the margins beside the title of a fold."""
 
 
 class Fold(QWidget):
@@ -28,8 +32,12 @@ class Fold(QWidget):
 
     def __init__(self, title: str, content: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._title = title
         self._button = QToolButton()
         self._button.setText(title)
+        self._button.setToolTip(title)
+        self._button.setMinimumWidth(60)
+        self._button.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self._button.setCheckable(True)
         self._button.setProperty("quiet", True)
         self._button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
@@ -42,6 +50,22 @@ class Fold(QWidget):
         layout.addWidget(self._button)
         layout.addWidget(content)
         content.hide()
+
+    def set_title(self, title: str) -> None:
+        """Change the heading."""
+        self._title = title
+        self._button.setToolTip(title)
+        self._say_title()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Write as much of the title as there is room for."""
+        super().resizeEvent(event)
+        self._say_title()
+
+    def _say_title(self) -> None:
+        room = max(0, self.width() - BESIDE_TITLE)
+        elided = self._button.fontMetrics().elidedText(self._title, Qt.TextElideMode.ElideRight, room)
+        self._button.setText(elided)
 
     @property
     def is_open(self) -> bool:
@@ -96,7 +120,8 @@ class Form(QWidget):
         self._quiet = False
         self.edits: dict[str, FieldEdit] = {}
         main, more = _grid(), _grid()
-        folded: list[str] = []
+        self._folded: dict[str, str] = {}  # labels under More
+        self._gone: set[str] = set()
         for field in settings_class.fields():
             given = (defaults or {}).get(field.name, field.default)
             if field.about.hidden or field.name in exclude:
@@ -114,7 +139,7 @@ class Form(QWidget):
                 part.setToolTip(f"<p>{field.tooltip}</p>")
             edit.widget.setAccessibleName(field.label)
             if field.about.more:
-                folded.append(field.label)
+                self._folded[field.name] = field.label
             (more if field.about.more else main).addRow(label, edit.widget)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         layout = QVBoxLayout(self)
@@ -122,10 +147,10 @@ class Form(QWidget):
         layout.setSpacing(4)
         layout.addLayout(main)
         self.fold: Fold | None = None
-        if folded:
+        if self._folded:
             content = QWidget()
             content.setLayout(more)
-            self.fold = Fold(_more_title(folded), content)
+            self.fold = Fold(_more_title(list(self._folded.values())), content)
             layout.addWidget(self.fold)
 
     def value(self, **given: Any) -> Any:
@@ -172,6 +197,19 @@ class Form(QWidget):
         layout = _layout_of(widget)
         if layout is not None:
             layout.setRowVisible(widget, visible)
+        (self._gone.discard if visible else self._gone.add)(name)
+        if self.fold is not None:
+            shown = [label for field, label in self._folded.items() if field not in self._gone]
+            self.fold.set_title(_more_title(shown))
+            self.fold.setVisible(bool(shown))
+
+    def set_field_label(self, name: str, text: str) -> None:
+        """Call one row something else, e.g. to say for whom it holds."""
+        widget = self.edits[name].widget
+        layout = _layout_of(widget)
+        label = layout.labelForField(widget) if layout is not None else None
+        if isinstance(label, QLabel):
+            label.setText(text)
 
     def _tell(self) -> None:
         if not self._quiet:

@@ -8,10 +8,10 @@ from pathlib import Path
 from psygnal import Signal
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QResizeEvent
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from napari_sortingloss.widgets import words
-from napari_sortingloss.widgets.shortcuts import keys_of
+from napari_sortingloss.widgets.shortcuts import Button, KeyedToolButton, keys_of
 
 
 class StudyHeader(QWidget):
@@ -34,14 +34,15 @@ class StudyHeader(QWidget):
         self.name = QLabel("No study open")
         self.name.setProperty("heading", True)
         self.name.setMinimumWidth(40)
-        self.open_button = QToolButton()
+        self.open_button = KeyedToolButton()
         self.open_button.setText("&Open…")
+        self.open_button.give_key("study.open")
         self.open_button.setToolTip(f"Open a study, or one of the recent ones ({keys_of('study.open')})")
         self.open_button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
         self.open_button.clicked.connect(lambda *_: self.open_requested.emit())
         self._recent = QMenu(self)
         self.open_button.setMenu(self._recent)
-        self.new_button = QPushButton("&New…")
+        self.new_button = Button("&New…", "study.new")
         self.new_button.setToolTip(f"Make an empty study ({keys_of('study.new')})")
         self.new_button.clicked.connect(lambda *_: self.new_requested.emit())
         self.place = QLabel()

@@ -23,6 +23,7 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_sortingloss.events import Event, Progress, Result
 from napari_sortingloss.widgets.activity import Activity
+from napari_sortingloss.widgets.quiet_warnings import log_warnings_of_workers
 
 logger = logging.getLogger(__name__)
 
@@ -244,6 +245,7 @@ class JobRunner(QObject):
             self._timer.stop()
             return
         job = self._job = self._waiting.pop(0)
+        log_warnings_of_workers()
         self._worker = _Worker(job._make, job.title)
         job.state = "running"
         self._activity = Activity(job.title)

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QLabel, QPushButton, QWidget
 
+from napari_sortingloss.widgets.flow import FlowRow
 from napari_sortingloss.widgets.localize_actions import CROP, LocalizeActions
 from napari_sortingloss.widgets.localize_form import LocalizeForm, can_see
 from napari_sortingloss.widgets.localize_review import BoxReview
 from napari_sortingloss.widgets.localized import children_of, crop_of
 from napari_sortingloss.widgets.review_panel import ReviewPanel
 from napari_sortingloss.widgets.review_table import CHECKED, LOCALIZED, ReviewRow, ReviewTable
-from napari_sortingloss.widgets.shortcuts import keys_of
+from napari_sortingloss.widgets.shortcuts import Button, bind, keys_of
 from napari_sortingloss.widgets.stage import Stage, allow, set_property
 from napari_sortingloss.widgets.theme import Colors
 
@@ -66,10 +67,10 @@ class LocalizeWidget(Stage):
         self.body.addWidget(self.link, 0, Qt.AlignmentFlag.AlignLeft)
         self.body.addStretch(1)
         self.judge = self._judge_row()
-        frame = self.layout()
+        frame = self.frame
         frame.insertWidget(frame.indexOf(self.strip), self.judge)  # does not scroll away
-        self.export_button = self.add_button("&Export…", self.show_export_menu)
-        self.crop_button = self.add_button("&Crop", self.actions_.crop)
+        self.export_button = self.add_button("E&xport…", self.show_export_menu, key="localize.export")
+        self.crop_button = self.add_button("C&rop", self.actions_.crop, key="localize.crop")
         self.start_button = self.add_button("Localize", self.actions_.start_or_stop, primary=True)
         self._connect()
         self.panel.apply_theme(self.colors)
@@ -77,16 +78,14 @@ class LocalizeWidget(Stage):
         self._on_study(self.session.study)
 
     def _judge_row(self) -> QWidget:
-        row = QWidget()
+        row = FlowRow()
         self.checked = QLabel()
-        self.accept_button = QPushButton("✓ Accep&t")
-        self.skip_button = QPushButton("S&kip")
+        self.accept_button = Button("✓ &Accept", "localize.accept_here")
+        self.skip_button = Button("S&kip", "localize.skip_here")
         self.reopen_button = QPushButton("Check again")
-        layout = QHBoxLayout(row)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.checked, 1)
+        row.add(self.checked, stretch=True)
         for button in (self.reopen_button, self.accept_button, self.skip_button):
-            layout.addWidget(button)
+            row.add(button)
         return row
 
     def _connect(self) -> None:
@@ -117,7 +116,17 @@ class LocalizeWidget(Stage):
             (self.reopen_button, review.reopen),
         ):
             button.clicked.connect(lambda *_, action=action: action())
-        self.bind("localize.start", self.start_button.click)
+        for key, action in (
+            ("localize.accept", review.accept),
+            ("localize.skip", review.skip),
+            ("localize.reopen", review.reopen),
+            ("localize.next", review.go_on),
+        ):
+            bind(panel, key, action)
+
+    def home(self) -> QWidget:
+        """The table: its keys go through the boxes."""
+        return self.table
 
     # ---------------------------------------------------------------------------------------------- what there is
     def localization(self, name: str) -> Localization | None:
@@ -162,7 +171,6 @@ class LocalizeWidget(Stage):
 
     # -------------------------------------------------------------------------------------------- following the session
     def _on_study(self, study: Any) -> None:
-        self.bar.clear()
         self._expected = ()
         self._remembering = False
         self.review.forget()
@@ -356,12 +364,12 @@ class LocalizeWidget(Stage):
         else:
             why = "" if self.session.volumes else "Add volumes to the study first"
             why, tip = why or self.form.problem(), "Find the specimen in the chosen volumes"
-        allow(self.start_button, why, f"{tip} ({keys_of('localize.start')})")
+        allow(self.start_button, why, f"{tip} ({keys_of('any.primary')})")
         for button in (self.export_button, self.crop_button):
             button.setVisible(localized)
         to_crop = self.to_crop()
         accepted = any(row.status == "accepted" for row in self.table.model_.rows)
-        self.crop_button.setText(f"&Crop {len(to_crop)} accepted" if to_crop else "&Crop accepted")
+        self.crop_button.setText(f"C&rop {len(to_crop)} accepted" if to_crop else "C&rop accepted")
         why = "" if to_crop else "Accept boxes first"
         if not to_crop and accepted:
             why = "All accepted volumes are cropped already"
@@ -383,13 +391,9 @@ class LocalizeWidget(Stage):
         super().showEvent(event)
         self.review.appear()
 
-    def _order_tabs(self) -> None:
-        """Let Tab reach the verdict after the box and before the buttons at the bottom."""
-        super()._order_tabs()
-        before = self._footer.itemAt(0).widget().previousInFocusChain()
-        for button in (self.reopen_button, self.accept_button, self.skip_button):
-            self.setTabOrder(before, button)
-            before = button
+    def below(self) -> list[QWidget]:
+        """Return the verdict before the buttons at the bottom."""
+        return [self.reopen_button, self.accept_button, self.skip_button, *super().below()]
 
     def apply_theme(self, colors: Colors) -> None:
         """Restyle, the plot too."""

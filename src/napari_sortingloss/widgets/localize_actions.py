@@ -137,11 +137,11 @@ class LocalizeActions:
         """Queue the job."""
         stage, study = self._stage, self._stage.session.study
         assert study is not None
-        stage.bar.clear()
         stage.review.keeper.write_soon()
         names = settings.volumes
         title = f"Localizing {names[0] if len(names) == 1 else words.count(len(names), 'volume')}"
         make = localize_job(study, settings)
+        stage.bar.begin(LOCALIZE)
         self._adopt(stage.session.jobs.submit(title, make, LOCALIZE, (study, settings)))
         stage.refresh()
 
@@ -154,10 +154,9 @@ class LocalizeActions:
         stage = self._stage
         self._study, settings = job.about
         self._run, self.asked, self.at_work = settings.run, settings.volumes, ""
+        stage.watch(job, self._on_localized)
         stage.follow(job.signals.event, self._on_event)
-        stage.follow(job.signals.failed, stage.bar.show_error)
         stage.follow(job.signals.cancelled, self._on_cancelled)
-        stage.follow(job.signals.finished, self._on_localized)
         stage.follow(job.signals.ended, self._on_ended)
 
     def _on_event(self, event: object) -> None:
@@ -203,16 +202,13 @@ class LocalizeActions:
         names = stage.to_crop()
         if study is None or not names:
             return
-        stage.bar.clear()
         run = stage.form.run_id
         self._after_saving(lambda: self._submit_crop(study, names, run))
 
     def _submit_crop(self, study: Study, names: Sequence[str], run: str) -> None:
         stage = self._stage
         title = f"Cropping {names[0] if len(names) == 1 else words.count(len(names), 'volume')}"
-        job = stage.session.jobs.submit(title, crop_job(study, names, run), CROP)
-        stage.follow(job.signals.failed, stage.bar.show_error)
-        stage.follow(job.signals.finished, self._on_cropped)
+        stage.submit(title, crop_job(study, names, run), CROP, self._on_cropped)
 
     def _on_cropped(self, result: dict[str, Any]) -> None:
         stage, made = self._stage, result.get("volumes", [])
@@ -253,20 +249,18 @@ class LocalizeActions:
         path = dialogs.choose_export(stage, f"{name}_{what}")
         if path is None:
             return
-        stage.bar.clear()
         run = stage.form.run_id
         self._after_saving(lambda: self._submit_export(study, name, run, what, path))
 
     def _submit_export(self, study: Study, name: str, run: str, what: Export, path: Path) -> None:
         stage = self._stage
-        job = stage.session.jobs.submit(
-            f"Exporting the {what} of {name}", export_job(study, name, run, what, path), EXPORT
-        )
-        stage.follow(job.signals.failed, stage.bar.show_error)
-        stage.follow(job.signals.finished, self._on_exported)
+        make = export_job(study, name, run, what, path)
+        stage.submit(f"Exporting the {what} of {name}", make, EXPORT, self._on_exported)
 
     def _on_exported(self, result: dict[str, Any]) -> None:
-        self._stage.bar.show_message("success", f"Written to {result.get('path', '')}")
+        self._stage.bar.show_message(
+            "success", f"Written to {result.get('path', '')}", about=result.get("volume", "")
+        )
 
     def _after_saving(self, then: Callable[[], None]) -> None:
         """Go on once all boxes are on disk as they are shown."""

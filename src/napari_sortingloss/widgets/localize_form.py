@@ -14,6 +14,7 @@ from napari_sortingloss.localize.settings import LocalizeSettings
 from napari_sortingloss.pretext import TASKS
 from napari_sortingloss.widgets.fields import FieldEdit, calm_wheel, changed_values, edit_for, show_values
 from napari_sortingloss.widgets.forms import Form
+from napari_sortingloss.widgets.pair_grid import PairGrid
 from napari_sortingloss.widgets.run_table import figures, given
 from napari_sortingloss.widgets.run_words import best_run, entry
 from napari_sortingloss.widgets.session import RunInfo
@@ -61,7 +62,7 @@ class LocalizeForm(QWidget):
         self.volumes.changed.connect(self._tell)
         fields = {f.name: f for f in LocalizeSettings.fields() if not (f.about.more or f.about.hidden)}
         self.edits: dict[str, FieldEdit] = {name: edit_for(field) for name, field in fields.items()}
-        grid = QGridLayout()
+        grid = PairGrid()
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(8)
         grid.setVerticalSpacing(4)
@@ -76,6 +77,7 @@ class LocalizeForm(QWidget):
             edit.changed.connect(self._tell)
             if isinstance(edit.widget, QAbstractSpinBox):  # two in a row of 360 px: no room for − and +
                 edit.widget.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
+                edit.widget.setMinimumWidth(64)
             label = _cell(grid, 3 + i // 2, 2 * (i % 2), field.label, edit.widget)
             for part in (label, edit.widget):
                 part.setToolTip(f"<p>{field.tooltip}</p>")

@@ -14,6 +14,7 @@ from napari_sortingloss.widgets import layers, view, words
 from napari_sortingloss.widgets.box_keeper import BoxKeeper
 from napari_sortingloss.widgets.localize_layers import CONTENTS, localize_layers_of
 from napari_sortingloss.widgets.localize_plan import LocalizePlan, plan
+from napari_sortingloss.widgets.stage import EDIT
 
 if TYPE_CHECKING:
     from napari_sortingloss.localize.grid import Grid
@@ -233,6 +234,7 @@ class BoxReview:
         stage, study, found = self._stage, self._stage.session.study, self.found
         if study is None or found is None:
             return
+        stage.bar.begin(EDIT)
 
         def work() -> tuple[Region, Grid]:
             review = self._shelf.get(study, found)
@@ -271,6 +273,7 @@ class BoxReview:
             return
         if all(getattr(self.found, name) == value for name, value in changes.items()):
             return
+        self._stage.bar.begin(EDIT)
         self._adopt(self.keeper.change(study, self.found, **changes))
         self._stage.refresh()
 
@@ -288,6 +291,7 @@ class BoxReview:
             self._stage.bar.show_message(
                 "warning",
                 f"{self.name} has no box to accept: set its faces, lower the threshold, or skip it.",
+                about=self.name,
             )
             return
         self._judge("accepted")

@@ -40,12 +40,9 @@ class OrderActions:
         stage, study = self._stage, self._stage.session.study
         if study is None:
             return
-        stage.bar.clear()
         stage.panel.show_run(run)
         title = f"Ordering the slices of {volumes[0] if len(volumes) == 1 else 'all volumes'}"
-        job = stage.session.jobs.submit(title, actions.order_job(study, run, volumes), KIND)
-        stage.follow(job.signals.failed, stage.bar.show_error)
-        stage.follow(job.signals.finished, self._on_ordered)
+        stage.submit(title, actions.order_job(study, run, volumes), KIND, self._on_ordered)
 
     def flip(self, name: str) -> None:
         """Turn a volume's direction round and order it again."""

@@ -124,3 +124,12 @@ class Row(QWidget):
             caption.setText(captions[index] if there else "")
             picture.setVisible(there)
             caption.setVisible(there)
+
+    def clear(self, text: str) -> None:
+        """Show no slices, and say why in the middle."""
+        for index, (picture, caption) in enumerate(zip(self.pictures, self.captions, strict=True)):
+            picture.set_image(None)
+            picture.set_text(text if index == len(self.pictures) // 2 else "")
+            picture.show()
+            caption.setText("")
+            caption.show()

@@ -56,7 +56,9 @@ class PretrainWidget(TrainingStage):
             self.body.addWidget(widget)
         self.body.addWidget(self.study_link, 0, Qt.AlignmentFlag.AlignLeft)
         self.body.addStretch(1)
-        (self.order_button,) = self.add_training_buttons(("&Order slices", self.order_shown))
+        (self.order_button,) = self.add_training_buttons(
+            ("&Order slices", self.order_shown, "pretrain.order")
+        )
         self._connect()
         self.panel.apply_theme(self.colors)
         self._on_task()

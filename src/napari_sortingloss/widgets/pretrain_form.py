@@ -8,17 +8,26 @@ from typing import Any
 
 from psygnal import Signal
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.networks import ENCODERS
 from napari_sortingloss.pretext import TASKS, settings_for
 from napari_sortingloss.settings import Field
 from napari_sortingloss.widgets.background import Background
-from napari_sortingloss.widgets.fields import FieldEdit, calm_wheel, changed_values, edit_for, show_values
+from napari_sortingloss.widgets.fields import (
+    FieldEdit,
+    calm_wheel,
+    changed_values,
+    edit_for,
+    narrow,
+    show_values,
+)
 from napari_sortingloss.widgets.forms import Form
 from napari_sortingloss.widgets.needs import Needs, Wanted
+from napari_sortingloss.widgets.pair_grid import PairGrid
 from napari_sortingloss.widgets.run_fields import RunName, WhereToRun
+from napari_sortingloss.widgets.shortcuts import Button
 from napari_sortingloss.widgets.split import (
     Split,
     SplitDialog,
@@ -72,13 +81,14 @@ class PretrainForm(QWidget):
         self.task.currentIndexChanged.connect(lambda *_: self._on_task())
         self.volumes = QLabel()
         self.volumes.setMinimumWidth(40)
-        self.edit_button = QPushButton("&Edit…")
+        self.volumes.setWordWrap(True)
+        self.edit_button = Button("&Edit…", "pretrain.volumes")
         self.edit_button.setProperty("small", True)
         self.edit_button.setToolTip("Choose the volumes to train on and those kept out for validation")
         self.edit_button.clicked.connect(lambda *_: self.edit_split())
         self.where = WhereToRun("inside napari", "own process, outlives napari")
         self.run_name = RunName()
-        calm_wheel(self.task)
+        calm_wheel(narrow(self.task))
         self.where.changed.connect(self._tell)
         self.run_name.changed.connect(self._tell)
         self.needs = Needs(background)
@@ -88,7 +98,7 @@ class PretrainForm(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.volumes, 1)
         row.addWidget(self.edit_button)
-        self._grid = QGridLayout()
+        self._grid = PairGrid()
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setHorizontalSpacing(8)
         self._grid.setVerticalSpacing(4)

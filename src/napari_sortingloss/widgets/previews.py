@@ -1,9 +1,10 @@
-"""Looks into files and volumes for the Study stage; nothing here is for the GUI thread."""
+"""Looks into files and volumes for the Study stage; nothing here is for the GUI thread but `look_strip`."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
     from napari_sortingloss.formats.options import ReadOptions
     from napari_sortingloss.formats.source import VoxelSource
     from napari_sortingloss.study import Volume
-    from napari_sortingloss.study.add_settings import AddSettings
+    from napari_sortingloss.study.axis_proposal import AxisProposal
+    from napari_sortingloss.study.preview import Preview
 
 STRIP = 5
+Strip = tuple[list[np.ndarray], list[str], tuple[float, float]]
+"""Images, captions, and the (h, w) distance of the pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +42,8 @@ class Candidate:
     path : Path or None
         None for a layer.
     layer : OpenLayer or None
+    reading : tuple of str
+        The fields of `ReadOptions` that can matter for it.
     """
 
     name: str
@@ -48,6 +54,12 @@ class Candidate:
     unit: str
     path: Path | None = None
     layer: OpenLayer | None = None
+    reading: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What tells it from the others: its path, or its name where it has none; as `study.add.add` calls it."""
+        return str(self.path) if self.path is not None else self.name
 
     @property
     def voxels(self) -> int:
@@ -72,6 +84,18 @@ class Candidate:
         assert self.path is not None
         return open_source(self.path, options)
 
+    def described_by(self, source: VoxelSource) -> Candidate:
+        """Return it as an opened source describes it."""
+        return dataclasses.replace(
+            self,
+            name=source.name,
+            format=source.format if self.layer is None else self.format,
+            shape=source.shape,
+            dtype=source.dtype.name,
+            voxel_size=source.geometry.voxel_size,
+            unit=source.geometry.unit,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Look:
@@ -79,66 +103,61 @@ class Look:
 
     Attributes
     ----------
-    counts, edges : ndarray
-        Its histogram.
-    low, high : float
-        The window in intensities.
-    middle : ndarray, shape (h, w)
-        The middle slice along z, shrunk for display, in the file's intensities.
-    spacing : tuple of float
-        (h, w) of the slice.
+    candidate : Candidate
+        As it was described when it was looked at.
+    preview : Preview
+    proposal : AxisProposal
     """
 
-    counts: np.ndarray
-    edges: np.ndarray
-    low: float
-    high: float
-    middle: np.ndarray
-    spacing: tuple[float, float]
+    candidate: Candidate
+    preview: Preview
+    proposal: AxisProposal
 
 
-def find_candidates(
-    paths: Sequence[Path], options: ReadOptions
-) -> tuple[list[Candidate], list[UserError], list[Path]]:
-    """Find the volumes in files and folders.
+@dataclass(frozen=True)
+class Found:
+    """What lies behind files and folders.
 
-    Returns
-    -------
+    Attributes
+    ----------
     candidates : list of Candidate
-    problems : list of UserError
-        One for each file that cannot be used.
+    problems : list of (Path, UserError)
+        One for each file or folder that cannot be used.
     studies : list of Path
-        Those of `paths` that are studies, not data.
+        Those of the paths that are studies, not data.
     """
-    from napari_sortingloss.formats import find_sources, open_source
 
-    studies = [path for path in paths if path.name == "study.json" or (path / "study.json").is_file()]
-    candidates, problems = [], []
-    found: list[Path] = []
+    candidates: list[Candidate] = field(default_factory=list)
+    problems: list[tuple[Path, UserError]] = field(default_factory=list)
+    studies: list[Path] = field(default_factory=list)
+
+
+def find_candidates(paths: Sequence[Path], options: ReadOptions) -> Found:
+    """Find the volumes in files and folders."""
+    from napari_sortingloss.formats import find_sources, open_source
+    from napari_sortingloss.formats.naming import reading_fields
+
+    found = Found()
+    good: list[Path] = []
     for path in paths:
-        if path in studies:
+        if path.name == "study.json" or (path / "study.json").is_file():
+            found.studies.append(path)
             continue
         try:
-            found += [source for source in find_sources([path], options) if source not in found]
+            find_sources([path], options)
+            good.append(path)
         except UserError as error:
-            problems.append(error)
-    for path in found:
+            found.problems.append((path, error))
+    # All at once, because slices that are named one by one stand for one volume.
+    for path in find_sources(good, options) if good else ():
         try:
             with open_source(path, options) as source:
-                candidates.append(
-                    Candidate(
-                        name=source.name,
-                        format=source.format,
-                        shape=source.shape,
-                        dtype=source.dtype.name,
-                        voxel_size=source.geometry.voxel_size,
-                        unit=source.geometry.unit,
-                        path=path,
-                    )
-                )
+                fields = () if source.format.endswith("slices") else reading_fields(path)
+                blank = Candidate("", "", (0, 0, 0), "", None, "", path=path, reading=fields)
+                found.candidates.append(blank.described_by(source))
         except UserError as error:
-            problems.append(error)
-    return candidates, problems, studies
+            found.problems.append((path, error))
+    return found
 
 
 def layer_candidate(layer: OpenLayer) -> Candidate:
@@ -155,45 +174,51 @@ def layer_candidate(layer: OpenLayer) -> Candidate:
     )
 
 
-def look_at(candidate: Candidate, settings: AddSettings) -> Look:
-    """Measure the histogram and the window of a candidate and read its middle slice.
+def look_at(candidate: Candidate, options: ReadOptions) -> Look:
+    """Read a thinned copy of a candidate, measure its grey values and see which axis stands out.
 
     Raises
     ------
     UserError
         If it cannot be read.
     """
-    from napari_sortingloss.study.preview import preview_window
+    from napari_sortingloss.study.axis_proposal import propose_axis
+    from napari_sortingloss.study.preview import preview
 
-    with candidate.open(settings) as source:
-        counts, edges, low, high = preview_window(source, settings)
-        index = source.shape[0] // 2
-        middle = shrink(source.read(index, index + 1)[0])
-    size = settings.voxel_size or candidate.voxel_size or (1.0, 1.0, 1.0)
-    return Look(counts, edges, float(low), float(high), middle, (size[1], size[2]))
+    with candidate.open(options) as source:
+        described = candidate.described_by(source)
+        seen = preview(source)
+    spacing = seen.spacing(described.voxel_size or (1.0, 1.0, 1.0))
+    return Look(described, seen, propose_axis(seen.voxels, spacing))
 
 
-def windowed(middle: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Bring a slice to 8 bit for display."""
+def look_strip(
+    look: Look,
+    axis: str,
+    direction: str,
+    window: tuple[float, float],
+    voxel_size: tuple[float, float, float],
+) -> Strip:
+    """Return a few slices of a candidate along an axis, first to last in the direction, as it will be added."""
     from napari_sortingloss.study.window import apply_window
 
-    return apply_window(middle, low, high) if high > low else np.zeros(middle.shape, np.uint8)
+    along = "zyx".index(axis)
+    voxels = np.moveaxis(look.preview.voxels, along, 0)
+    full = look.preview.shape[along]
+    positions = _positions(full)
+    indices = positions if direction == "+" else full - 1 - positions
+    spacing = [s for i, s in enumerate(look.preview.spacing(voxel_size)) if i != along]
+    low, high = window if window[0] < window[1] else (window[0], window[0] + 1)
+    images = [apply_window(voxels[i * len(voxels) // full], low, high) for i in indices.tolist()]
+    return images, [str(p) for p in positions], (spacing[0], spacing[1])
 
 
-def volume_strip(
-    volume: Volume, count: int = STRIP
-) -> tuple[list[np.ndarray], list[str], tuple[float, float]]:
-    """Read a few slices along the ordering axis, first to last in the ordering direction.
-
-    Returns
-    -------
-    images : list of ndarray of uint8
-    captions : list of str
-        Their positions.
-    spacing : tuple of float
-        (h, w).
-    """
-    n = volume.n_slices
-    positions = np.unique(np.linspace(0.08, 0.92, min(count, n)) * (n - 1)).astype(int)
+def volume_strip(volume: Volume) -> Strip:
+    """Read a few slices of a volume along its ordering axis, first to last in its direction."""
+    positions = _positions(volume.n_slices)
     images: Any = volume.read_slices(positions)
     return [shrink(image, 256) for image in images], [str(p) for p in positions], volume.slice_voxel_size
+
+
+def _positions(n: int) -> np.ndarray:
+    return np.unique(np.linspace(0.08, 0.92, min(STRIP, n)) * (n - 1)).astype(int)

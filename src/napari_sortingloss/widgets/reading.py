@@ -10,9 +10,13 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QLabel, QVBoxLayout, QWidget
 
 from napari_sortingloss.errors import UserError
+from napari_sortingloss.formats.naming import reading_fields
 from napari_sortingloss.formats.options import ReadOptions
 from napari_sortingloss.widgets.forms import Form
 from napari_sortingloss.widgets.stage import allow
+
+READING = tuple(field.name for field in ReadOptions.fields() if not field.about.hidden)
+"""The settings that say how files are read."""
 
 
 class ReadingDialog(QDialog):
@@ -26,6 +30,8 @@ class ReadingDialog(QDialog):
     options : ReadOptions
         Those that it was tried with.
     parent : QWidget or None
+    others : int
+        How many files of the batch will be read in the same way.
 
     Attributes
     ----------
@@ -38,7 +44,12 @@ class ReadingDialog(QDialog):
     chosen = Signal(ReadOptions)
 
     def __init__(
-        self, paths: Sequence[Path], error: UserError, options: ReadOptions, parent: QWidget | None = None
+        self,
+        paths: Sequence[Path],
+        error: UserError,
+        options: ReadOptions,
+        parent: QWidget | None = None,
+        others: int = 0,
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle(
@@ -48,7 +59,8 @@ class ReadingDialog(QDialog):
         about = QLabel(str(error))
         about.setWordWrap(True)
         about.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.form = Form(ReadOptions)
+        useful = {name for path in paths for name in reading_fields(path)}
+        self.form = Form(ReadOptions, exclude=[name for name in READING if useful and name not in useful])
         self.form.set_value(options)
         if self.form.fold is not None:
             self.form.fold.set_open(True)
@@ -61,6 +73,10 @@ class ReadingDialog(QDialog):
         layout = QVBoxLayout(self)
         layout.addWidget(about)
         layout.addWidget(self.form)
+        if others + len(paths) > 1:
+            layout.addWidget(
+                QLabel(f"This holds for all {others + len(paths)} files that are about to be added.")
+            )
         layout.addWidget(buttons)
         self.setMinimumWidth(440)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_sortingloss.study.boxes import NO_BOX, share_of
 from napari_sortingloss.widgets import words
@@ -14,7 +14,7 @@ from napari_sortingloss.widgets.box_sliders import BoxSliders
 from napari_sortingloss.widgets.fraction_slider import FractionSlider
 from napari_sortingloss.widgets.profile_plot import ProfilePlot
 from napari_sortingloss.widgets.review_table import percent
-from napari_sortingloss.widgets.shortcuts import keys_of
+from napari_sortingloss.widgets.shortcuts import Button, keys_of
 from napari_sortingloss.widgets.stage import allow
 from napari_sortingloss.widgets.theme import Colors
 
@@ -60,7 +60,7 @@ class ReviewPanel(QWidget):
         self.keeps = QLabel()
         self.keeps.setWordWrap(True)
         self.keeps.setProperty("heading", True)
-        self.reset = QPushButton("Reset &box")
+        self.reset = Button("Reset &box", "localize.reset")
         self.reset.setProperty("small", True)
         self.reset.clicked.connect(lambda *_: self.reset_requested.emit())
         self.warnings = QLabel()

@@ -237,6 +237,17 @@ class ReviewTable(QTableView):
             return unchecked
         return next((row.name for row in self.model_.rows[at + 1 :] if row.status in LOCALIZED), "")
 
+    def why_no_key(self, shortcut_id: str) -> str:
+        """Return why a key of the table would do nothing now; empty if it does something."""
+        row = self.row(self.current())
+        if shortcut_id == "localize.next":
+            return "" if self.next_unchecked() else "All are checked"
+        if row is None or row.status not in LOCALIZED:
+            return "Select a localized volume first"
+        return (
+            "It is not checked yet" if shortcut_id == "localize.reopen" and row.status not in CHECKED else ""
+        )
+
     def context_menu(self) -> QMenu:
         """Return the menu of the current volume."""
         row = self.row(self.current())

@@ -98,7 +98,7 @@ class RunActions:
         stage, study = self._stage, self._stage.session.study
         error = stage.form.error()
         if error is not None:
-            stage.bar.show_error(error)
+            stage.bar.show_error(error, of=self.kind)
         if study is None or error is not None:
             return
         settings, name = stage.form.settings(), stage.form.run_name.value()
@@ -191,7 +191,7 @@ class RunActions:
 
     def _expect(self) -> None:
         stage = self._stage
-        stage.bar.clear()
+        stage.bar.begin(self.kind)
         self._known = frozenset(info.id for info in stage.session.runs)
         self.waiting, self.asked, self._expected = True, "", ""
 
@@ -226,7 +226,7 @@ class RunActions:
 
         def failed(error: BaseException) -> None:
             self.asked = ""
-            stage.bar.show_error(error)
+            stage.bar.show_error(error, of=self.kind)
             stage.session.refresh()
             stage.update_buttons()
 
@@ -247,7 +247,7 @@ class RunActions:
 
     def _on_failed(self, error: BaseException) -> None:
         self.waiting = False
-        self._stage.bar.show_error(error)
+        self._stage.bar.show_error(error, of=self.kind)
         self._on_ended()
 
     def _on_ended(self, *_: object) -> None:

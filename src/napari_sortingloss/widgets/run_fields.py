@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QComboBox, QLineEdit, QSizePolicy
 
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.study.run_names import checked_name
-from napari_sortingloss.widgets.fields import calm_wheel
+from napari_sortingloss.widgets.fields import calm_wheel, narrow
 from napari_sortingloss.widgets.session import RunInfo
 
 HERE, DETACHED = "here", "detached"
@@ -40,7 +40,7 @@ class WhereToRun(QComboBox):
             "A process of its own takes all cores and goes on when napari is closed.</p>"
         )
         self.setAccessibleName("Run")
-        calm_wheel(self)
+        calm_wheel(narrow(self))
         self.currentIndexChanged.connect(lambda *_: self.changed.emit())
 
     @property

@@ -25,7 +25,7 @@ class RunPanel(RunView):
         self.tabs = QTabBar()
         self.tabs.setDrawBase(False)
         self.tabs.setExpanding(False)
-        for title in ("&Training", "Or&der of slices"):
+        for title in ("Training", "Order of slices"):
             self.tabs.addTab(title)
         self.tabs.setAccessibleName("What to see of the run")
         self.tabs.currentChanged.connect(lambda *_: self._arrange())

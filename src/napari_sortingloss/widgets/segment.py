@@ -9,6 +9,7 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from napari_sortingloss.segment.settings import FinetuneSettings
+from napari_sortingloss.widgets.flow import FlowRow
 from napari_sortingloss.widgets.job_line import JobLine
 from napari_sortingloss.widgets.judged import summed_up
 from napari_sortingloss.widgets.predicted import PredictedLook
@@ -23,7 +24,7 @@ from napari_sortingloss.widgets.segment_predict import COMPARE, EVALUATE, PREDIC
 from napari_sortingloss.widgets.segment_runs import FINETUNE, SegmentRuns
 from napari_sortingloss.widgets.segment_show import Shown
 from napari_sortingloss.widgets.session import RunInfo
-from napari_sortingloss.widgets.shortcuts import keys_of
+from napari_sortingloss.widgets.shortcuts import Button, keys_of
 from napari_sortingloss.widgets.stage import allow, set_property
 from napari_sortingloss.widgets.training_stage import TrainingStage
 
@@ -48,8 +49,8 @@ class SegmentWidget(TrainingStage):
 
     title = "Segment"
     key = "segment"
-    begin: ClassVar[str] = "&Train"
-    end: ClassVar[str] = "S&top"
+    begin: ClassVar[str] = "Train"
+    end: ClassVar[str] = "Stop"
     own_jobs: ClassVar[tuple[str, ...]] = (FINETUNE, PREDICT)
     panel: SegmentPanel
 
@@ -72,7 +73,7 @@ class SegmentWidget(TrainingStage):
         self.body.addStretch(1)
         self.shown = Shown(self)
         self.verbs = self._verbs()
-        frame = self.layout()
+        frame = self.frame
         frame.insertWidget(frame.indexOf(self.strip), self.verbs)  # does not scroll away
         self.add_training_buttons()
         self._connect()
@@ -89,20 +90,18 @@ class SegmentWidget(TrainingStage):
         first = QHBoxLayout()
         first.addWidget(self.choice)
         first.addWidget(self.progress, 1)
-        self.correct_button = QPushButton("&Correct this slice")
-        self.compare_button = QPushButton("Co&mpare runs")
-        self.export_button = QPushButton("E&xport…")
-        second = QHBoxLayout()
-        second.setSpacing(4)
+        self.correct_button = Button("C&orrect this slice", "segment.correct")
+        self.compare_button = Button("Co&mpare runs", "segment.compare")
+        self.export_button = Button("E&xport…", "segment.export")
+        second = FlowRow(spacing=4)
         for button in (self.correct_button, self.compare_button, self.export_button):
             button.setProperty("small", True)
-            second.addWidget(button)
-        second.addStretch(1)
+            second.add(button, pin=True)
         layout = QVBoxLayout(box)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addLayout(first)
-        layout.addLayout(second)
+        layout.addWidget(second)
         return box
 
     def _connect(self) -> None:

@@ -7,14 +7,15 @@ from typing import Any
 
 from psygnal import Signal
 from qtpy.QtGui import QActionGroup
-from qtpy.QtWidgets import QMenu, QSizePolicy, QToolButton
+from qtpy.QtWidgets import QMenu, QSizePolicy
 
 from napari_sortingloss.widgets import words
+from napari_sortingloss.widgets.shortcuts import KeyedToolButton
 
 THIS, ALL, REST = "this", "all", "rest"
 
 
-class PredictChoice(QToolButton):
+class PredictChoice(KeyedToolButton):
     """A button with a menu behind its arrow.
 
     Attributes
@@ -31,7 +32,7 @@ class PredictChoice(QToolButton):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+        self.setPopupMode(KeyedToolButton.ToolButtonPopupMode.MenuButtonPopup)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._names: tuple[str, ...] = ()
         self._done: frozenset[str] = frozenset()
@@ -44,6 +45,7 @@ class PredictChoice(QToolButton):
         self.menu_.aboutToShow.connect(self.fill)
         self.setMenu(self.menu_)
         self._busy = False
+        self.give_key("segment.predict")
         self.say()
 
     def set_volumes(self, names: Sequence[str], current: str, done: Collection[str]) -> None:
@@ -109,7 +111,7 @@ class PredictChoice(QToolButton):
     def say(self) -> None:
         """Write what the button does now."""
         if self._busy:
-            self.setText("Stop &predicting")
+            self.setText("Stop p&redicting")
             return
         chosen = self.volumes()
         if isinstance(self._which, tuple):
@@ -120,7 +122,7 @@ class PredictChoice(QToolButton):
                 ALL: f"all {len(self._names)}",
                 REST: f"{len(chosen)} not yet done",
             }[self._which]
-        self.setText(f"&Predict: {which}")
+        self.setText(f"P&redict: {which}")
 
     def fill(self) -> None:
         """Fill the menu anew."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_sortingloss.widgets.annotating import annotating_of
 from napari_sortingloss.widgets.preview_layer import SliceAt
+from napari_sortingloss.widgets.stage import EDIT
 
 if TYPE_CHECKING:
     from napari_sortingloss.study.annotation_editor import Action, AnnotationEditor
@@ -57,7 +58,7 @@ class Correction:
         if at is None or look is None or look.value is None:
             return
         prediction, known = look.value, tuple(found.value for found in stage.session.classes)
-        stage.bar.clear()
+        stage.bar.begin(EDIT)
         read = partial(prediction.read_slice, at.axis, at.index)  # type: ignore[arg-type]
         stage.background.run(read, lambda labels: self._put(at, usable(labels, known), prediction.run))
 

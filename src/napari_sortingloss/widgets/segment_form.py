@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -27,12 +26,14 @@ from napari_sortingloss.widgets.background import Background
 from napari_sortingloss.widgets.fields import FieldEdit, changed_values, edit_for, show_values
 from napari_sortingloss.widgets.forms import Form
 from napari_sortingloss.widgets.needs import Needs, Wanted
+from napari_sortingloss.widgets.pair_grid import PairGrid
 from napari_sortingloss.widgets.predicted import Predicted
 from napari_sortingloss.widgets.run_fields import RunName, WhereToRun
 from napari_sortingloss.widgets.segment_slices import about_slices, measured_on, said_slices
 from napari_sortingloss.widgets.segment_start import StartFrom
 from napari_sortingloss.widgets.segment_taught import LearnAlso
 from napari_sortingloss.widgets.session import RunInfo
+from napari_sortingloss.widgets.shortcuts import Button
 from napari_sortingloss.widgets.split import Split, SplitDialog, adapt, split_from_json, split_to_json
 from napari_sortingloss.widgets.training_actions import leave_a_core
 
@@ -87,23 +88,20 @@ class SegmentForm(QWidget):
                 for i in range(edit.widget.count()):
                     known = str(edit.widget.itemData(i))
                     edit.widget.setItemText(i, TITLES[name].get(known, known))
-                edit.widget.setMinimumWidth(100)
-                edit.widget.setProperty("slim", True)
+                edit.widget.setMinimumWidth(108)
             if isinstance(edit.input, QAbstractSpinBox):  # two in a row of 350 px: no room for − and +
                 edit.input.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
-                edit.input.setMinimumWidth(50)  # it would make room for the largest number there is
-                edit.input.setProperty("slim", True)
+                edit.input.setMinimumWidth(64)  # it would make room for the largest number there is
             edit.changed.connect(self._on_steps if name == "steps" else self._tell)
         self._tips = {name: f"<p>{fields[name].tooltip}</p>" for name in self.edits}
         self.slices = QLabel()
         self.slices.setWordWrap(True)
         self.slices.setMinimumWidth(40)
-        self.edit_button = QPushButton("&Edit…")
+        self.edit_button = Button("&Edit…", "segment.slices")
         self.edit_button.setProperty("small", True)
         self.edit_button.setToolTip("Choose the volumes whose slices to train on, and those to measure on")
         self.edit_button.clicked.connect(lambda *_: self.edit_split())
         self.where = WhereToRun("in napari", "own process")
-        self.where.setProperty("slim", True)
         self.run_name = RunName()
         self.where.changed.connect(self._tell)
         self.run_name.changed.connect(self._tell)
@@ -119,7 +117,7 @@ class SegmentForm(QWidget):
         self._on_start()
 
     def _lay_out(self) -> None:
-        grid = QGridLayout()
+        grid = PairGrid()
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(6)
         grid.setVerticalSpacing(4)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from psygnal import Signal
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton
+from qtpy.QtWidgets import QLabel
 
 from napari_sortingloss.events import Matrix
 from napari_sortingloss.segment.settings import FinetuneSettings, iou_metric
@@ -16,12 +16,14 @@ from napari_sortingloss.training.curves import Curve
 from napari_sortingloss.widgets.background import Background
 from napari_sortingloss.widgets.confusion import ConfusionRow
 from napari_sortingloss.widgets.curves import Compared
+from napari_sortingloss.widgets.flow import FlowRow
 from napari_sortingloss.widgets.prediction_table import PredictionTable
 from napari_sortingloss.widgets.run_table import RunTable
 from napari_sortingloss.widgets.run_view import RunView
 from napari_sortingloss.widgets.run_watch import RunHistory
 from napari_sortingloss.widgets.score_table import ScoreRow, ScoreTable, rows_of
 from napari_sortingloss.widgets.session import RunInfo
+from napari_sortingloss.widgets.shortcuts import Button, KeyedCheckBox
 from napari_sortingloss.widgets.theme import Colors
 
 IOU = "mean_iou"
@@ -52,7 +54,7 @@ class SegmentPanel(RunView):
 
     Attributes
     ----------
-    live : QCheckBox
+    live : KeyedCheckBox
         Whether to show what the run in training makes of the slice in view.
     scores, judged : ScoreTable
         On the slices held back while training, and against references.
@@ -63,7 +65,9 @@ class SegmentPanel(RunView):
     def __init__(self, background: Background) -> None:
         super().__init__(background)
         self.curves.names["validation"] = "held-back slices"
-        self.live = QCheckBox("&Live preview of this slice")
+        self.live = KeyedCheckBox()
+        self.live.setText("L&ive preview of this slice")
+        self.live.give_key("segment.live")
         self.live.setChecked(True)
         self.live.setToolTip(
             "<p>While a run trains: what the network makes of the slice that you look at, every few seconds, as a layer of "
@@ -74,7 +78,7 @@ class SegmentPanel(RunView):
         self.scores = ScoreTable()
         self.judged = ScoreTable()
         self.judged_confusion = ConfusionRow({"validation": "reference"})
-        self.evaluate_button = QPushButton("E&valuate")
+        self.evaluate_button = Button("Ev&aluate", "segment.evaluate")
         self.evaluate_button.setProperty("small", True)
         self.agreement = ScoreTable()
         self.predictions_title = QLabel()
@@ -83,12 +87,12 @@ class SegmentPanel(RunView):
         self.predictions = PredictionTable()
         self._classes: tuple[LabelClass, ...] = ()
         self._judged: Mapping[str, Any] = {}
-        live = QHBoxLayout()
-        live.addWidget(self.live)
-        live.addWidget(self.live_about, 1)
-        live.addWidget(self.evaluate_button)
+        live = FlowRow()
+        live.add(self.live, pin=True)
+        live.add(self.live_about, stretch=True)
+        live.add(self.evaluate_button)
         at = self.column.indexOf(self.curves) + 1
-        self.column.insertLayout(at, live)
+        self.column.insertWidget(at, live)
         for i, widget in enumerate((self.scores, self.judged, self.judged_confusion)):
             self.column.insertWidget(at + 1 + i, widget)
         at = self.column.indexOf(self.table)

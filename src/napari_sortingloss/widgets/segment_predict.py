@@ -175,7 +175,7 @@ class PredictActions:
         if study is None or not settings.volumes:
             return
         names = settings.volumes
-        stage.bar.clear()
+        stage.bar.begin(PREDICT)
         title = f"Predicting {names[0] if len(names) == 1 else words.count(len(names), 'volume')}"
         job = stage.session.jobs.submit(title, predict_job(study, settings), PREDICT, (study, settings))
         self._adopt(job)
@@ -192,16 +192,15 @@ class PredictActions:
         self._study, settings = job.about
         self.run, self.at_work, self._grown, self._asked = settings.run, "", 0.0, settings
         self.told |= {(volume, settings.run) for volume in settings.volumes}
+        stage.watch(job, self._on_predicted)
         stage.follow(job.signals.event, self._on_event)
-        stage.follow(job.signals.failed, stage.bar.show_error)
         stage.follow(job.signals.cancelled, self._on_cancelled)
-        stage.follow(job.signals.finished, self._on_predicted)
         stage.follow(job.signals.ended, self._on_ended)
 
     def say_cut_off(self) -> None:
         """Say once that a prediction of the volume in view was cut off, with a way to go on."""
         stage = self._stage
-        if self.job is not None or stage.has_error:
+        if self.job is not None or stage.bar.has_error:
             return
         for look in stage.predictions():
             part = look.unfinished
@@ -304,7 +303,8 @@ class PredictActions:
         text = (
             f"{what} predicted in {took}. Go through it: where a slice is wrong, take it over and repair it."
         )
-        stage.bar.show_message("success", text, "Correct this slice ▸", stage.correct_slice)
+        about = done[0]["name"] if len(done) == 1 else ""
+        stage.bar.show_message("success", text, "Correct this slice ▸", stage.correct_slice, about=about)
 
     def _on_cancelled(self) -> None:
         stage = self._stage
@@ -336,7 +336,7 @@ class PredictActions:
             return
         from napari_sortingloss.segment.evaluate import EvaluateSettings
 
-        stage.bar.clear()
+        stage.bar.begin(EVALUATE)
         settings = EvaluateSettings(run=run, volumes=names, unseen_only=True)
         job = stage.session.jobs.submit(
             f"Evaluating {stage.session.run_title(run)}", evaluate_job(study, settings), EVALUATE
@@ -379,7 +379,7 @@ class PredictActions:
         stage, study, volume = self._stage, self._stage.session.study, self._stage.session.current_volume
         if study is None or volume is None:
             return
-        stage.bar.clear()
+        stage.bar.begin(COMPARE)
         stage.shown.difference(first, second)
         title = f"Comparing two predictions of {volume}"
         job = stage.session.jobs.submit(title, compare_job(study, volume, first, second), COMPARE)
@@ -395,7 +395,7 @@ class PredictActions:
             f"{result['volume']}: {first} and {second} differ in {100 * result['differ']:.2g} % of the voxels "
             "(magenta in the viewer)."
         )
-        self._stage.bar.show_message("success", text)
+        self._stage.bar.show_message("success", text, about=result["volume"])
 
     # --------------------------------------------------------------------------------------------------- exporting
     def export(self, what: str, source: str = "prediction", run: str = "") -> None:
@@ -416,14 +416,16 @@ class PredictActions:
         path = dialogs.choose_label_export(stage, f"{volume}_{'labels' if run else 'annotations'}", what)
         if path is None:
             return
-        stage.bar.clear()
+        stage.bar.begin(EXPORT)
         make = export_job(study, volume, what, source, run, path)
         job = stage.session.jobs.submit(f"Exporting {what} of {volume}", make, EXPORT)
         stage.follow(job.signals.failed, stage.bar.show_error)
         stage.follow(job.signals.finished, self._on_exported)
 
     def _on_exported(self, result: dict[str, Any]) -> None:
-        self._stage.bar.show_message("success", f"Written to {result.get('path', '')}")
+        self._stage.bar.show_message(
+            "success", f"Written to {result.get('path', '')}", about=result.get("volume", "")
+        )
 
     # ---------------------------------------------------------------------------------------------------- deleting
     def delete(self, run: str) -> None:

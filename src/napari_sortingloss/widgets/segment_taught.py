@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from psygnal import Signal
-from qtpy.QtWidgets import QCheckBox
 
 from napari_sortingloss.widgets import words
 from napari_sortingloss.widgets.predicted import Predicted
+from napari_sortingloss.widgets.shortcuts import KeyedCheckBox
 
 ABOUT = (
-    "<p>Where the run was sure, what it predicted teaches too: slices that nobody painted, half of the pieces. It pays most "
+    "<p>Where the run was sure, what it predicted of {} teaches too: slices that nobody painted, half of the pieces. It pays most "
     "where volumes were predicted along all three axes. How sure is said under <i>More</i>.</p>"
 )
 FIRST = (
@@ -20,7 +20,7 @@ FIRST = (
 )
 
 
-class LearnAlso(QCheckBox):
+class LearnAlso(KeyedCheckBox):
     """A tick box that is there for runs of fine-tuning and can be ticked where one has predicted something.
 
     Attributes
@@ -38,6 +38,7 @@ class LearnAlso(QCheckBox):
         self._run = ""
         self._predicted: Predicted = {}
         self.wish = ""
+        self.give_key("segment.learn_also")
         self.toggled.connect(lambda *_: self.changed.emit())
         self.clicked.connect(lambda on: self._on_clicked(on))
         self._say()
@@ -80,9 +81,9 @@ class LearnAlso(QCheckBox):
         volumes = self.volumes()
         self.setVisible(bool(self._run))
         self.setEnabled(bool(volumes))
-        self.setToolTip(ABOUT if volumes else FIRST)
-        behind = f" ({words.count(len(volumes), 'volume')})" if volumes else ""
-        self.setText(f"&Learn also from its predictions{behind}")
+        self.setToolTip(ABOUT.format(words.count(len(volumes), "volume")) if volumes else FIRST)
+        behind = f" ({len(volumes)})" if volumes else ""
+        self.setText(f"Lear&n also from its predictions{behind}")
         if not volumes:
             self.setChecked(False)
         elif self.wish == self._run:

@@ -1,16 +1,18 @@
-"""The frame every stage has: message bar, scrolling content, job strip, and the primary button that is always visible."""
+"""The frame every stage has: scrolling content, message bar, job strip, the buttons at the bottom, and where the keys go."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import weakref
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QHideEvent, QShowEvent
+from qtpy.QtGui import QFocusEvent, QHideEvent, QKeyEvent, QShowEvent
 from qtpy.QtWidgets import (
+    QAbstractButton,
     QApplication,
     QFrame,
-    QHBoxLayout,
     QMainWindow,
     QPushButton,
     QScrollArea,
@@ -22,14 +24,33 @@ from qtpy.QtWidgets import (
 
 from napari_sortingloss.widgets.background import Background
 from napari_sortingloss.widgets.errors import MessageBar
+from napari_sortingloss.widgets.flow import FlowRow
+from napari_sortingloss.widgets.jobs import Job, MakeJob
 from napari_sortingloss.widgets.jobstrip import JobStrip
 from napari_sortingloss.widgets.lifetime import DockedWidget, follow
+from napari_sortingloss.widgets.page import Page
 from napari_sortingloss.widgets.session import Session, session_of
-from napari_sortingloss.widgets.shortcuts import ShortcutList, bind, keys_of
+from napari_sortingloss.widgets.shortcuts import (
+    Button,
+    ShortcutList,
+    bind,
+    is_editor,
+    is_typed,
+    keys_of,
+)
+from napari_sortingloss.widgets.small_screen import fit_screen
 from napari_sortingloss.widgets.stage_layers import stage_layers_of
 from napari_sortingloss.widgets.theme import Colors, follow_theme, style_sheet
 
+STUDY = "study"
+"""What opening, making and looking at a study is called among the things that can be tried again."""
+EDIT = "edit"
+"""What changing something by hand is called among them."""
 WIDTH = 400
+SMALLEST = (60, 40)
+"""So that six panels fit a screen of 720 pixels at a scale of 1.5."""
+LEAST = 120
+"""The least height of the scrolling part; a panel lower than that, or narrower than its buttons, scrolls as a whole."""
 
 
 class Stage(DockedWidget):
@@ -57,6 +78,8 @@ class Stage(DockedWidget):
     background : Background
         Its errors go to `bar`.
     body : QVBoxLayout
+    frame : QVBoxLayout
+        The scrolling part with `body`, and below it what never scrolls away: the job strip and the buttons.
     """
 
     title: ClassVar[str] = ""
@@ -75,13 +98,9 @@ class Stage(DockedWidget):
         self.body = QVBoxLayout(content)
         self.body.setContentsMargins(2, 2, 2, 2)
         self.body.setSpacing(6)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        scroll.setWidget(content)
-        self.scroll = scroll
+        self.page = page = Page(content, self.bar)
+        page.setMinimumHeight(LEAST)
+        self.scroll = page.scroll
 
         help_button = QToolButton()
         help_button.setText("?")
@@ -89,25 +108,35 @@ class Stage(DockedWidget):
         help_button.setToolTip(f"Keys of this panel ({keys_of('any.help')})")
         help_button.setAccessibleName("Keys of this panel")
         help_button.clicked.connect(self.show_shortcuts)
-        self._footer = QHBoxLayout()
-        self._footer.addWidget(help_button)
-        self._footer.addStretch(1)
+        self._footer = FlowRow()
+        self._footer.add(help_button, pin=True)
 
+        whole = QWidget()
+        self.frame = QVBoxLayout(whole)
+        self.frame.setContentsMargins(6, 6, 6, 6)
+        self.frame.setSpacing(6)
+        self.frame.addWidget(page, 1)
+        self.frame.addWidget(self.strip)
+        self.frame.addWidget(self._footer)
+        outer = QScrollArea()
+        outer.setWidgetResizable(True)
+        outer.setFrameShape(QFrame.Shape.NoFrame)
+        outer.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        outer.setWidget(whole)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.setSpacing(6)
-        layout.addWidget(self.bar)
-        layout.addWidget(scroll, 1)
-        layout.addWidget(self.strip)
-        layout.addLayout(self._footer)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(outer)
+        self.setMinimumSize(*SMALLEST)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-        self.setMinimumWidth(350)
+        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
 
         self.bind("any.help", self.show_shortcuts)
         self.bind("any.primary", self._click_primary)
         self.bind("any.cancel", self.strip.cancel_running)
-        self.bind("any.dismiss", self.bar.clear)
-        self.follow(self.session.failed, self.bar.show_error)
+        self.bind("any.dismiss", self.bar.dismiss)
+        self.follow(self.session.failed, self._on_study_failed)
+        self.follow(self.session.study_changed, self._on_another_study)
+        self.follow(self.session.current_volume_changed, self.bar.turn_to)
         follow_theme(self, viewer, self.apply_theme)
 
     @property
@@ -127,18 +156,86 @@ class Stage(DockedWidget):
         """Give an action its key of the registry."""
         bind(self, shortcut_id, action)
 
+    def submit(
+        self,
+        title: str,
+        make: MakeJob,
+        kind: str,
+        then: Callable[[dict[str, Any]], None] | None = None,
+    ) -> Job:
+        """Queue a job, as `JobRunner.submit` does, and `watch` it; what was said before is over."""
+        self.bar.begin(kind)
+        job = self.session.jobs.submit(title, make, kind)
+        self.watch(job, then)
+        return job
+
+    def watch(self, job: Job, then: Callable[[dict[str, Any]], None] | None = None) -> None:
+        """Show a job's error in the bar, where it stays until such a job is begun again; its result goes to `then`."""
+        self.follow(job.signals.failed, partial(_show_error, weakref.ref(self.bar), job.kind))
+        if then is not None:
+            self.follow(job.signals.finished, then)
+
     def add_button(
-        self, text: str, action: Callable[[], object], tooltip: str = "", *, primary: bool = False
+        self,
+        text: str,
+        action: Callable[[], object],
+        tooltip: str = "",
+        *,
+        primary: bool = False,
+        key: str = "",
     ) -> QPushButton:
-        """Add a button at the bottom; the primary one goes last, at the right."""
-        button = QPushButton(text)
+        """Add a button at the bottom, with the key of the registry that is underlined in it; the primary one goes last."""
+        button = Button(text, key) if key else QPushButton(text)
         button.setToolTip(tooltip)
         button.clicked.connect(lambda *_: action())
         if primary:
             button.setProperty("primary", True)
             self._primary = button
-        self._footer.addWidget(button)
+        self._footer.add(button)
         return button
+
+    # --------------------------------------------------------------------------------------------- where the keys go
+    def home(self) -> QWidget:
+        """Return what gets the keys when a person has clicked into the panel, and not into an input: a table, say."""
+        return self
+
+    def why_no_key(self, shortcut_id: str) -> str:
+        """Return why a key of this stage would do nothing now; empty if it does something."""
+        button = self._primary
+        if shortcut_id == "any.primary":
+            return "" if button is None or button.isEnabled() else button.toolTip()
+        if shortcut_id == "any.cancel":
+            return "" if self.session.jobs.running is not None else "No job is running"
+        return "" if shortcut_id != "any.dismiss" or self.bar.text else "There is no message"
+
+    def canvas_keys(self) -> Mapping[str, str]:
+        """Return keys that others have given to the image, and what they do, for the list of keys."""
+        return {}
+
+    def focusInEvent(self, event: QFocusEvent) -> None:  # noqa: N802
+        """Let the keys work after a click into the panel: hand the focus on to where most of them are."""
+        super().focusInEvent(event)
+        home = self.home()
+        if home is not self and home.isVisible() and home.isEnabled():
+            home.setFocus(event.reason())
+
+    def focusNextPrevChild(self, forward: bool) -> bool:  # noqa: N802
+        """Go home where Qt would go on from a button that was pressed and is gone: its neighbour was not meant."""
+        focus = QApplication.focusWidget()
+        gone = (
+            focus is not None and self.isAncestorOf(focus) and not (focus.isVisible() and focus.isEnabled())
+        )
+        if gone and self.isVisible():
+            self.setFocus()
+            return True
+        return super().focusNextPrevChild(forward)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        """Keep what is typed into an input from napari, whose window passes keys on to the image."""
+        if is_editor(QApplication.focusWidget()) and is_typed(event.key(), event.modifiers()):
+            event.accept()
+        else:
+            super().keyPressEvent(event)
 
     def show_shortcuts(self) -> None:
         """List the keys."""
@@ -157,11 +254,13 @@ class Stage(DockedWidget):
         """Watch the window this stage is in, to end its jobs with it."""
         super().showEvent(event)
         self._order_tabs()
+        self._leave_focus()
         if self.session.viewer is not None:
             stage_layers_of(self.session.viewer).came(self.key)
         window = self.window()
         if isinstance(window, QMainWindow):
             self.session.attach_window(window)
+            fit_screen(window)
 
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
         """Let the stage that comes into sight show its own layers; a window that is only minimised keeps them."""
@@ -170,22 +269,42 @@ class Stage(DockedWidget):
             stage_layers_of(self.session.viewer).went(self.key)
 
     def _order_tabs(self) -> None:
-        """Let Tab reach the buttons at the bottom after the content, whatever was made first."""
+        """Let Tab go through the content, the message over its end and the buttons, whatever was made first."""
         content = self.scroll.widget()
         last, step = content, content.nextInFocusChain()
         while step is not content:
             if content.isAncestorOf(step) and step.focusPolicy() != Qt.FocusPolicy.NoFocus:
                 last = step
             step = step.nextInFocusChain()
-        for index in range(self._footer.count()):
-            widget = self._footer.itemAt(index).widget()
-            if widget is not None:
-                self.setTabOrder(last, widget)
-                last = widget
+        for widget in (*self.bar.in_tab_order(), *self.below()):
+            self.setTabOrder(last, widget)
+            last = widget
+
+    def below(self) -> list[QWidget]:
+        """Return what lies below the content, in the order of the Tab key."""
+        return self._footer.widgets
+
+    def _leave_focus(self) -> None:
+        """Let no button take the focus from a click: Space in the image would press it again, and it may be gone next."""
+        for button in self.findChildren(QAbstractButton):
+            if button.focusPolicy() == Qt.FocusPolicy.StrongFocus:
+                button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+
+    def _on_study_failed(self, error: BaseException) -> None:
+        self.bar.show_error(error, of=STUDY)
+
+    def _on_another_study(self, study: object = None) -> None:
+        self.bar.forget()
 
     def _click_primary(self) -> None:
         if self._primary is not None and self._primary.isVisible():
             self._primary.click()
+
+
+def _show_error(bar: weakref.ref[MessageBar], of: str, error: BaseException) -> None:
+    found = bar()
+    if found is not None:
+        found.show_error(error, of=of)
 
 
 def allow(button: QWidget, why_not: str, tooltip: str = "") -> None:

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent, QResizeEvent
+from qtpy.QtWidgets import (
+    QWIDGETSIZE_MAX,
+    QCheckBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
-from napari_sortingloss.errors import UserError
 from napari_sortingloss.formats.options import ReadOptions
-from napari_sortingloss.widgets import dialogs, layers, recent, words
+from napari_sortingloss.widgets import dialogs, recent, words
 from napari_sortingloss.widgets.actions import StudyActions
+from napari_sortingloss.widgets.adding import Adding
 from napari_sortingloss.widgets.details import VolumeDetails
 from napari_sortingloss.widgets.header import StudyHeader
 from napari_sortingloss.widgets.import_panel import ImportPanel
-from napari_sortingloss.widgets.jobs import Job
-from napari_sortingloss.widgets.previews import Candidate, find_candidates, layer_candidate
-from napari_sortingloss.widgets.shortcuts import keys_of
-from napari_sortingloss.widgets.stage import Stage, allow
+from napari_sortingloss.widgets.shortcuts import Button, keys_of
+from napari_sortingloss.widgets.stage import EDIT, STUDY, Stage, allow
 from napari_sortingloss.widgets.theme import Colors
-from napari_sortingloss.widgets.volume_table import VolumeTable
+from napari_sortingloss.widgets.volume_table import LOW, VolumeTable
 
 NO_STUDY = (
-    "A study is a folder that holds your volumes and everything made from them.\n\n"
-    "New… makes an empty one, Open… opens one you have. No data at hand? Make the sample study: six phantom fish."
+    "Drop CT volumes here, or add files or a folder: a study is made for them, a folder that holds your volumes and "
+    "everything made from them.\n\n"
+    "Open… opens one you have, New… makes an empty one. No data at hand? Make the sample study: six phantom fish."
 )
 NO_VOLUMES = "The study is empty. Add files or a folder of CT volumes, or drop them here."
 
@@ -47,7 +53,7 @@ class StudyWidget(Stage):
         super().__init__(napari_viewer)
         self.setAcceptDrops(True)
         self.actions_ = StudyActions(self)
-        self._wanted: tuple[str, ...] = ()  # selected once the table has them
+        self.adding = Adding(self)
         self.header = StudyHeader()
         self.table = VolumeTable()
         self.hint = QLabel()
@@ -70,9 +76,9 @@ class StudyWidget(Stage):
         layout = QHBoxLayout(row)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        self.add_files_button, self.add_folder_button, self.from_layer_button = (
-            QPushButton(text) for text in ("&Add files…", "A&dd folder…", "From la&yer")
-        )
+        self.add_files_button = Button("&Add files…", "study.add_files")
+        self.add_folder_button = Button("Add fold&er…", "study.add_folder")
+        self.from_layer_button = Button("From la&yer", "study.from_layer")
         for button, key, tip, action in (
             (self.add_files_button, "study.add_files", "Add volumes from files", self.add_files),
             (
@@ -108,10 +114,17 @@ class StudyWidget(Stage):
         self.along = QCheckBox("slider along ordering axis")
         self.along.setChecked(True)
         self.along.setToolTip("Let the viewer's slider step through the slices that are put in order")
-        self._footer.insertWidget(1, self.along)
-        self.discard_button = self.add_button("Discard", self.discard, "Forget the chosen files")
+        self._footer.add(self.along, pin=True)
+        self.discard_button = self.add_button(
+            "Discard", self.discard, "Forget the chosen files and their settings"
+        )
         self.show_button = self.add_button("Show", self.show_selected, primary=True)
         self.import_panel.apply_theme(self.colors)
+        self.drop_here = QLabel("Drop them here", self)
+        self.drop_here.setProperty("drop", True)
+        self.drop_here.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.drop_here.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.drop_here.hide()
 
     def _connect(self) -> None:
         session = self.session
@@ -119,6 +132,7 @@ class StudyWidget(Stage):
         self.follow(session.volumes_changed, self._on_volumes)
         self.follow(session.current_volume_changed, self._on_current)
         self.follow(session.jobs.changed, self._on_jobs)
+        self.follow(session.failed, self._on_failed)
         self.header.open_requested.connect(self.open_study)
         self.header.new_requested.connect(self.new_study)
         self.header.recent_requested.connect(self.open_path)
@@ -130,12 +144,16 @@ class StudyWidget(Stage):
         self.table.flip_requested.connect(self.actions_.flip)
         self.table.model_.renamed.connect(self.actions_.rename)
         self.details.edited.connect(self.actions_.update)
-        self.details.failed.connect(self.bar.show_error)
+        self.details.failed.connect(self._on_refused)
         self.import_panel.changed.connect(self._update_buttons)
-        for kind, then in (("add", self.after_adding), ("sample", self.after_sample)):
-            begun = session.jobs.find(kind)  # before the panel was opened
-            if begun is not None:
-                self.watch(begun, then)
+        self.adding.adopt()
+        making = session.jobs.find("sample")  # begun before the panel was opened
+        if making is not None:
+            self.watch(making, self.after_sample)
+
+    def home(self) -> QWidget:
+        """The table of volumes."""
+        return self.table
 
     # ------------------------------------------------------------------------------------------ opening and making
     def open_study(self) -> None:
@@ -150,10 +168,16 @@ class StudyWidget(Stage):
         if folder is not None:
             self.open_path(folder, create=True)
 
-    def open_path(self, path: Path, *, create: bool = False) -> None:
-        """Open, or make, the study in a folder."""
-        self.bar.clear()
-        self.session.open_path(path, self._read_recent, create=create)
+    def open_path(self, path: Path, *, create: bool = False, then: Callable[[], None] | None = None) -> None:
+        """Open, or make, the study in a folder, then go on with `then`."""
+        self.bar.begin(STUDY)
+
+        def opened() -> None:
+            self._read_recent()
+            if then is not None:
+                then()
+
+        self.session.open_path(path, opened, create=create)
 
     def _read_recent(self) -> None:
         self.background.run(recent.recent_studies, self.header.set_recent, topic="recent")
@@ -169,99 +193,32 @@ class StudyWidget(Stage):
         self.choose([folder] if folder is not None else [])
 
     def choose(self, paths: Sequence[Path], reading: ReadOptions | None = None) -> None:
-        """Look into files and folders and show how they would be added."""
-        if not paths:
-            return
-        self.bar.clear()
-        self.import_panel.set_reading(reading or ReadOptions())
-        try:
-            options = self.import_panel.settings().replace(paths=(), name=None)
-        except UserError as error:
-            self.bar.show_error(error)
-            return
-        self.bar.show_message("notice", f"Looking into {_named(paths)}…", "Cancel", self.discard)
-        self.background.run(
-            partial(find_candidates, paths, options),
-            partial(self._take_candidates, paths),
-            topic="candidates",
-        )
+        """Look into files and folders and put them into the batch that is about to be added."""
+        self.adding.choose(paths, reading)
 
     def from_layer(self) -> None:
         """Offer the viewer's image layers."""
         viewer = self.session.viewer
         if viewer is not None:
-            dialogs.layer_menu(self, self.from_layer_button, list(viewer.layers), self.choose_layer)
-
-    def choose_layer(self, layer: Any) -> None:
-        """Show how an open layer would be added."""
-        try:
-            found = layers.read_layer(layer)
-        except UserError as error:
-            self.bar.show_error(error)
-            return
-        self.bar.clear()
-        self._set_candidates([layer_candidate(found)])
+            dialogs.layer_menu(self, self.from_layer_button, list(viewer.layers), self.adding.choose_layer)
 
     def discard(self) -> None:
-        """Forget the chosen files."""
-        self.background.drop("candidates")
-        self.background.drop("preview")
-        self.bar.clear()
-        self._set_candidates([])
-
-    def _take_candidates(
-        self, paths: Sequence[Path], found: tuple[list[Candidate], list[UserError], list[Path]]
-    ) -> None:
-        candidates, problems, studies = found
-        self.bar.clear()
-        if studies and not candidates and not problems:
-            self.open_path(studies[0])
-            return
-        if problems and not candidates:
-            self.actions_.refuse(paths, problems[0])
-        elif problems:
-            more = f" {len(problems) - 1} more could not either." if len(problems) > 1 else ""
-            self.bar.show_message("warning", f"Left out: {problems[0]}{more}")
-        elif self.session.study is None:
-            self._ask_for_study()
-        if candidates:
-            self._set_candidates(candidates)
-
-    def _ask_for_study(self) -> None:
-        self.bar.show_message(
-            "notice",
-            "First choose a folder for the study that is to hold these volumes.",
-            "New…",
-            self.new_study,
-        )
-
-    def _set_candidates(self, candidates: Sequence[Candidate]) -> None:
-        self.import_panel.set_candidates(candidates)
-        self._arrange()
+        """Forget the chosen files, and what was chosen for them."""
+        self.adding.discard()
 
     # -------------------------------------------------------------------------------------------------- the button
     def show_selected(self) -> None:
         """The primary button: add what was chosen, or show the selected volumes."""
         if self.import_panel.candidates:
-            self._add()
+            self.adding.add()
         else:
             self._show(self.table.selected())
-
-    def _add(self) -> None:
-        error = self.import_panel.error()
-        if error is not None:
-            self.bar.show_error(error)
-            return
-        self.bar.clear()
-        self.actions_.add(self.import_panel.candidates, self.import_panel.settings())
-        self._set_candidates([])
 
     def _show(self, names: Sequence[str]) -> None:
         self.session.show_volumes(names, along_axis=self.along.isChecked())
 
     # ----------------------------------------------------------------------------------------- following the session
     def _on_study(self, study: Any) -> None:
-        self.bar.clear()
         self.header.set_study(study.path if study is not None else None, self.session.free_bytes)
         self._on_volumes()
 
@@ -270,16 +227,11 @@ class StudyWidget(Stage):
         if session.study is not None:
             self.header.set_study(session.study.path, session.free_bytes)
         self.table.set_rows(session.volumes, session.states)
-        if not self._select_wanted() and not self.table.selected() and session.current_volume:
+        self.import_panel.set_volumes(None if session.study is None else tuple(session.volumes.values()))
+        self.adding.show_first()
+        if not self.table.selected() and session.current_volume:
             self.table.select((session.current_volume,))
-        self._arrange()
-
-    def _select_wanted(self) -> bool:
-        there = bool(self._wanted) and set(self._wanted) <= set(self.session.volumes)
-        if there:
-            self.table.select(self._wanted)
-            self._wanted = ()
-        return there
+        self.arrange()
 
     def _on_current(self, name: str | None) -> None:
         if name is not None and name not in self.table.selected():
@@ -289,12 +241,15 @@ class StudyWidget(Stage):
         if names:
             self.session.set_current_volume(names[-1])
         self.details.set_volumes(self.session.study, names, self.session.volumes)
-        self._arrange()
+        self.arrange()
 
     def _on_jobs(self) -> None:
         self._update_buttons()
 
-    def _arrange(self) -> None:
+    def _on_failed(self, _: object) -> None:
+        self.adding.on_failed()
+
+    def arrange(self) -> None:
         """Show what fits the moment: how to begin, how to add, or what is selected."""
         study, adding = self.session.study, bool(self.import_panel.candidates)
         empty = not self.session.volumes
@@ -302,10 +257,10 @@ class StudyWidget(Stage):
         self.hint.setVisible(empty and not adding)
         self.sample_button.setVisible(study is None and not adding)
         self.table.setVisible(study is not None and not empty)
-        self.add_row.setVisible(not adding)
+        self.table.setMaximumHeight(LOW if adding else QWIDGETSIZE_MAX)
         self.import_panel.setVisible(adding)
         self.details.setVisible(not adding and bool(self.details.records))
-        self._filler.setVisible(self.table.isHidden())
+        self._filler.setVisible(self.table.isHidden() or adding)
         self.along.setVisible(not adding and not empty)
         self.discard_button.setVisible(adding)
         self._update_buttons()
@@ -325,11 +280,12 @@ class StudyWidget(Stage):
             return
         self.show_button.setText(f"Add {words.count(len(panel.candidates), 'volume')}")
         needed, free = panel.needed_bytes(), self.session.free_bytes
-        error = panel.error()
-        why = ""
+        error, why = panel.error(), ""
         if self.session.study is None:
-            why = "Open or make a study first"
-        elif error is not None:
+            self.show_button.setText(f"Make the study, add {len(panel.candidates)}")
+            why = "The study is being made" if self.adding.making else panel.new_study.why_not
+            free = panel.new_study.place.free if panel.new_study.place is not None else 0
+        if error is not None:
             why = str(error)
         elif free and needed > free:
             why = f"They need about {words.size(needed)} and the disk has {words.size(free)} free"
@@ -337,25 +293,11 @@ class StudyWidget(Stage):
         allow(self.show_button, why, f"Import them: {room}")
 
     # ------------------------------------------------------------------------------------------------ what jobs say
-    def after_adding(self, result: dict[str, Any]) -> None:
-        """Say what was added and what to do next."""
-        volumes, failed = result.get("volumes", []), result.get("failed", [])
-        self._wanted = tuple(volume["name"] for volume in volumes[:1])
-        self._select_wanted()  # the session may have seen the volume before the job had ended
-        if failed:
-            text = f"{words.count(len(volumes), 'volume')} added, {len(failed)} not. {failed[0]['error']}"
-            self.bar.show_message("warning", text)
-            return
-        self.bar.show_message(
-            "success",
-            f"{words.count(len(volumes), 'volume')} added. Next: pre-train an encoder on them.",
-            "Pre-train ▸",
-            self._go_to_pretrain,
-        )
-
     def after_export(self, result: dict[str, Any]) -> None:
         """Say where the file is."""
-        self.bar.show_message("success", f"Written to {result.get('path', '')}")
+        self.bar.show_message(
+            "success", f"Written to {result.get('path', '')}", about=result.get("volume", "")
+        )
 
     def after_sample(self, result: dict[str, Any]) -> None:
         """Open the sample study."""
@@ -365,33 +307,47 @@ class StudyWidget(Stage):
         """Show what the study says, not what was typed and refused."""
         self.details.set_volumes(self.session.study, self.table.selected(), self.session.volumes)
 
-    def _go_to_pretrain(self) -> None:
+    def go_to_pretrain(self) -> None:
+        """Show the next stage."""
         self.go_to("Pre-train")
 
-    def watch(self, job: Job, finished: Callable[[dict[str, Any]], None] | None = None) -> None:
-        """Show a job's error in the bar, and call a method of this stage when it is done."""
-        self.follow(job.signals.failed, self.bar.show_error)
-        if finished is not None:
-            self.follow(job.signals.finished, finished)
+    def paint(self, name: str) -> None:
+        """Show the stage where slices of a volume are painted."""
+        self.session.set_current_volume(name)
+        self.go_to("Annotate")
+
+    def _on_refused(self, error: BaseException) -> None:
+        self.bar.show_error(error, of=EDIT)
 
     # ------------------------------------------------------------------------------------------------- drag and drop
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
-        """Take files and folders."""
+        """Take files and folders, and show where they would go."""
         if any(url.isLocalFile() for url in event.mimeData().urls()):
             event.acceptProposedAction()
+            self.drop_here.setGeometry(self.rect())
+            self.drop_here.raise_()
+            self.drop_here.show()
+
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:  # noqa: N802
+        """Show the panel again."""
+        super().dragLeaveEvent(event)
+        self.drop_here.hide()
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
         """Look into what was dropped."""
+        self.drop_here.hide()
         paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
         event.acceptProposedAction()
         self.choose(paths)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Let the highlight fill the panel."""
+        super().resizeEvent(event)
+        if hasattr(self, "drop_here"):
+            self.drop_here.setGeometry(self.rect())
 
     def apply_theme(self, colors: Colors) -> None:
         """Restyle, the histogram too."""
         super().apply_theme(colors)
         if hasattr(self, "import_panel"):
             self.import_panel.apply_theme(colors)
-
-
-def _named(paths: Sequence[Path]) -> str:
-    return f"'{paths[0].name}'" if len(paths) == 1 else f"{len(paths)} files and folders"

@@ -104,9 +104,16 @@ def _mix(first: str, second: str, share: float) -> str:
     ).name()
 
 
+def _see_through(color: str) -> str:
+    red, green, blue, _ = QColor(color).getRgb()
+    return f"rgba({red}, {green}, {blue}, 215)"
+
+
 def style_sheet(c: Colors) -> str:
     """Return the style sheet of a stage."""
     return f"""
+    QPushButton {{ border: 1px solid transparent; padding: 3px; }}
+    QPushButton:disabled {{ border-color: {c.field}; }}
     QPushButton[primary="true"] {{ background-color: {c.accent}; color: {c.on_accent}; font-weight: bold;
         padding: 5px 16px; border-radius: 3px; }}
     QPushButton[primary="true"]:hover {{ background-color: {_mix(c.accent, "#ffffff", 0.15)}; }}
@@ -125,17 +132,24 @@ def style_sheet(c: Colors) -> str:
     QToolButton[choice="true"]:focus {{ border: 1px solid {c.train}; }}
     QToolButton[presets="true"] {{ background-color: {c.field}; border-radius: 2px; padding: 4px 1px; }}
     QToolButton[presets="true"]::menu-indicator {{ image: none; }}
-    QPushButton[small="true"] {{ padding: 0px 10px; }}
+    QPushButton[small="true"] {{ padding: 2px 10px; }}
     QAbstractSpinBox {{ min-width: 40px; }}
+    QScrollBar:vertical {{ max-width: 8px; min-width: 8px; margin: 0px; }}
+    QScrollBar:horizontal {{ max-height: 8px; min-height: 8px; margin: 0px; }}
+    QScrollBar::add-line, QScrollBar::sub-line {{ width: 0px; height: 0px; }}
     QAbstractSpinBox[slim="true"] {{ padding: 1px 3px; }}
     QComboBox[slim="true"] {{ padding: 3px 2px 3px 5px; }}
     QComboBox[slim="true"]::drop-down {{ width: 16px; }}
     QComboBox[slim="true"]::down-arrow {{ width: 10px; }}
+    QLineEdit[wrong="true"] {{ border: 1px solid {c.error}; }}
+    QLabel[drop="true"] {{ border: 2px dashed {c.train}; border-radius: 6px; color: {c.text}; font-weight: bold;
+        background-color: {_see_through(c.background)}; }}
     QHeaderView::section {{ background-color: {c.raised}; color: {c.muted}; border: none; padding: 3px 4px; }}
     QWidget[clear="true"], QWidget[clear="true"] QLabel {{ background: transparent; }}
     QTabBar {{ background: transparent; border: none; }}
     QTabBar::tab {{ padding: 4px 12px; min-height: 18px; background-color: {c.raised}; color: {c.muted};
         border: none; border-bottom: 2px solid transparent; }}
+    QTabBar[tight="true"]::tab {{ padding: 4px; }}
     QTabBar::tab:selected {{ background-color: {c.background}; color: {c.text};
         border-bottom: 2px solid {c.train}; font-weight: bold; }}
     QTabBar::tab:focus {{ color: {c.train}; }}
@@ -149,12 +163,14 @@ def style_sheet(c: Colors) -> str:
         border-left: 4px solid {c.train}; }}
     QFrame[bar="success"] {{ background-color: {_mix(c.good, c.background, 0.85)};
         border-left: 4px solid {c.good}; }}
-    QFrame[bar] QLabel, QFrame[bar] QWidget {{ background-color: transparent; }}
-    QFrame[bar] QPushButton {{ background-color: {c.field}; padding: 3px 8px; }}
-    QFrame[bar] QPlainTextEdit {{ background-color: {c.background}; }}
+    MessageBar QLabel, MessageBar QWidget {{ background-color: transparent; }}
+    MessageBar QScrollArea, MessageBar QLabel {{ border: none; margin: 0px; padding: 0px; }}
+    MessageBar QPushButton {{ background-color: {c.field}; padding: 3px 8px; }}
+    MessageBar QPlainTextEdit {{ background-color: {c.background}; }}
     QTableView {{ background-color: {c.background}; alternate-background-color: {c.raised};
         gridline-color: {c.raised}; border: 1px solid {c.field}; }}
     QTableView::item {{ padding: 2px 4px; }}
+    QTableView[tight="true"]::item {{ padding: 2px 1px; }}
     QTableView::item:selected {{ background-color: {_mix(c.accent, c.background, 0.35 if c.dark else 0.12)}; color: {c.text if c.dark else "#ffffff"}; }}
     QProgressBar {{ border: none; border-radius: 2px; background-color: {c.field}; color: {c.text};
         min-height: 6px; max-height: 6px; }}

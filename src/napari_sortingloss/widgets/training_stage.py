@@ -55,16 +55,16 @@ class TrainingStage(Stage):
     Attributes
     ----------
     begin : str
-        What the primary button says when nothing goes on, with its mnemonic.
+        What the primary button says when nothing goes on.
     end : str
-        What it says while a run goes on, with the same mnemonic.
+        What it says while a run goes on.
     runs : RunActions
     form : TrainingForm
     panel : RunView
     """
 
-    begin: ClassVar[str] = "&Start"
-    end: ClassVar[str] = "&Stop"
+    begin: ClassVar[str] = "Start"
+    end: ClassVar[str] = "Stop"
     runs: RunActions
     form: Any
     panel: RunView
@@ -76,13 +76,13 @@ class TrainingStage(Stage):
         self._before = ""  # the state of the run in view when it was last looked at
         self._notices = 0
 
-    def add_training_buttons(self, *others: tuple[str, Any]) -> list[QPushButton]:
-        """Add the buttons at the bottom, the stage's own (text, action) among them; return its own."""
-        frame = self.layout()
+    def add_training_buttons(self, *others: tuple[str, Any, str]) -> list[QPushButton]:
+        """Add the buttons at the bottom, the stage's own (text, action, key) among them; return its own."""
+        frame = self.frame
         frame.insertWidget(frame.indexOf(self.strip), self.panel.status)  # does not scroll away
-        self.resume_button = self.add_button("&Go on", self.resume_shown)
-        own = [self.add_button(text, action) for text, action in others]
-        self.pause_button = self.add_button("Pa&use", self.runs.pause)
+        self.resume_button = self.add_button("&Go on", self.resume_shown, key=f"{self.key}.go_on")
+        own = [self.add_button(text, action, key=key) for text, action, key in others]
+        self.pause_button = self.add_button("Pa&use", self.runs.pause, key=f"{self.key}.pause")
         self.start_button = self.add_button(self.begin, self.start_or_stop, primary=True)
         return own
 
@@ -101,8 +101,6 @@ class TrainingStage(Stage):
         self.follow(self.panel.table.settings_requested, self.use_settings)
         self.follow(self.panel.table.delete_requested, self.runs.delete)
         self.follow(self.panel.table.renamed, self.runs.rename)
-        self.bind(f"{self.key}.start", self.start_button.click)
-        self.bind(f"{self.key}.pause", self.pause_button.click)
         self.runs.adopt()
 
     # ------------------------------------------------------------------------------------------- what a stage says
@@ -178,7 +176,7 @@ class TrainingStage(Stage):
         elif not busy:
             why = self.why_not_start() or self.form.problem
             tip = "Start a new run"
-        allow(self.start_button, why, f"{tip} ({keys_of(f'{self.key}.start')})")
+        allow(self.start_button, why, f"{tip} ({keys_of('any.primary')})")
         paused = active is not None and active.state == "paused"
         self.pause_button.setVisible(busy)
         self.pause_button.setText("Contin&ue" if paused else "Pa&use")
@@ -201,7 +199,8 @@ class TrainingStage(Stage):
             why = f"It has done all its {steps:,} steps; to train it further, set Steps to how many it is to have"
         more = shown.state == "finished" and not why
         self.resume_button.setText(f"&Go on to {to:,}" if more and to else "&Go on")
-        allow(self.resume_button, why, f"Go on with {shown.title} from its last checkpoint, {until}")
+        keys = keys_of(f"{self.key}.go_on")
+        allow(self.resume_button, why, f"Go on with {shown.title} from its last checkpoint, {until} ({keys})")
 
     # ------------------------------------------------------------------------------------ following the session
     def remember(self, *_: object) -> None:
@@ -221,7 +220,6 @@ class TrainingStage(Stage):
     def forget_runs(self, study: Any) -> None:
         """Another study was opened: nothing of the old one stays in view."""
         self._remembering = False
-        self.bar.clear()
         self.runs.forget()
         self._before, self._opened = "", study is not None
         self.panel.forget()
@@ -244,7 +242,7 @@ class TrainingStage(Stage):
         """Pass on what the run in view warns of."""
         going_on = self.panel.run is not None and self.panel.run.state in GOING_ON
         warnings = [n for n in history.notices if n.level == "warning"]
-        if going_on and len(warnings) > self._notices and not self.has_error:
+        if going_on and len(warnings) > self._notices:
             self.bar.show_message("warning", warnings[-1].message)
         self._notices = len(warnings)
 
@@ -264,16 +262,11 @@ class TrainingStage(Stage):
             self.run_ended(shown)
         if ended and shown.state == "finished":
             self.say_finished(shown)
-        elif shown.state == "interrupted" and (ended or opened) and not self.has_error:
+        elif shown.state == "interrupted" and (ended or opened):
             self.bar.show_message("warning", INTERRUPTED.format(shown.title), "Go on ▸", self.resume_shown)
 
     def run_ended(self, run: RunInfo) -> None:
         """The run in view is going on no more, however it ended; for a subclass to follow."""
-
-    @property
-    def has_error(self) -> bool:
-        """Whether the bar shows an error, which nothing lesser may replace."""
-        return bool(self.bar.text) and self.bar.level == "error"
 
     def apply_theme(self, colors: Colors) -> None:
         """Restyle, the plots too."""

@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 
 HEADERS = ("volume", "voxels", "voxel size", "axis", "state")
 NAME, VOXELS, SIZE, AXIS, STATE = range(5)
-NAME_WIDTH = 90
-"""Where a name would be cut off at fewer pixels than this, the voxel size is left out: it is in the details below."""
+LEAST = {NAME: 90, SIZE: 48, VOXELS: 64}
+"""The columns that are shortened where there is little room, one after the other, and to how many pixels."""
+THIN = "\N{THIN SPACE}"
+LOW = 110
+"""Its height, in pixels, where others need the room."""
 Role = Qt.ItemDataRole
 
 
@@ -106,9 +109,9 @@ def _text(record: VolumeRecord, state: VolumeState, column: int) -> str:
     if state.flipped:  # the ⚠ and the Flip button lie over the other columns
         return ""
     if column == VOXELS:
-        return words.voxels(record.shape)
+        return words.voxels(record.shape).replace(" ", THIN)
     if column == SIZE:
-        return words.voxel_size(record.voxel_size, record.unit) if record.unit else "unknown"
+        return words.voxel_sizes(record.voxel_size, record.unit) if record.unit else "unknown"
     if column == AXIS:
         return f"{record.axis} {ARROWS[record.direction]}"
     return "".join(dots(state))
@@ -168,6 +171,7 @@ class VolumeTable(QTableView):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setAlternatingRowColors(True)
         self.setShowGrid(False)
+        self.setProperty("tight", True)
         self.setTabKeyNavigation(False)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setAccessibleName("Volumes of the study")
@@ -176,9 +180,9 @@ class VolumeTable(QTableView):
         header = self.horizontalHeader()
         header.setHighlightSections(False)
         header.setMinimumSectionSize(30)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
-        self.setMinimumHeight(110)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setMinimumHeight(LOW)
         self.doubleClicked.connect(lambda *_: self.show_requested.emit(self.selected()))
         for key, action in (
             ("study.show", lambda: self.show_requested.emit(self.selected())),
@@ -208,18 +212,26 @@ class VolumeTable(QTableView):
         self._tell()
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """Show the columns that there is room for."""
+        """Share the new width among the columns."""
         super().resizeEvent(event)
         self._fit()
 
     def _fit(self) -> None:
+        """Give each column what it needs, the name the rest; where that is too little, shorten and at last scroll."""
         header = self.horizontalHeader()
-        others = sum(
-            max(self.sizeHintForColumn(column), header.sectionSizeHint(column))
-            for column in range(VOXELS, STATE + 1)
-        )
-        wanted = min(self.sizeHintForColumn(NAME), NAME_WIDTH)
-        self.setColumnHidden(SIZE, self.viewport().width() < others + wanted)
+        widths = {
+            column: max(self.sizeHintForColumn(column), header.sectionSizeHint(column))
+            for column in range(STATE + 1)
+        }
+        spare = self.viewport().width() - sum(widths.values())
+        if spare > 0:
+            widths[NAME] += spare
+        for column, least in LEAST.items():
+            shorter = max(min(widths[column], least), widths[column] + min(0, spare))
+            spare += widths[column] - shorter
+            widths[column] = shorter
+        for column, width in widths.items():
+            header.resizeSection(column, width)
 
     def selected(self) -> tuple[str, ...]:
         """Return the names of the selected volumes, in the order of the table."""
@@ -243,6 +255,12 @@ class VolumeTable(QTableView):
         rows = self.selectionModel().selectedRows(NAME)
         if rows:
             self.edit(rows[0])
+
+    def why_no_key(self, shortcut_id: str) -> str:
+        """Return why a key of the table would do nothing now; empty if it does something."""
+        count = len(self.selected())
+        alone = shortcut_id in ("study.rename", "study.export", "study.flip")
+        return "" if count == 1 or (count and not alone) else f"Select {'one' if alone else 'a'} volume first"
 
     def context_menu(self) -> QMenu:
         """Return the menu for the selected volumes."""

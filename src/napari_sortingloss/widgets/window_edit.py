@@ -14,7 +14,7 @@ from napari_sortingloss.widgets.fields import ShortFloatBox, calm_wheel
 from napari_sortingloss.widgets.theme import Colors
 
 DEFAULT = "p1:p99.95"
-HEIGHT = 120
+HEIGHT = 84
 _LIMIT = 1e12
 
 
@@ -47,7 +47,7 @@ class WindowEdit(QWidget):
             calm_wheel(widget)
         self.mode.currentIndexChanged.connect(self._on_mode)
         self._measured: tuple[float, float] | None = None
-        self._quiet = False
+        self._quiet = self._silent = False
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -68,6 +68,14 @@ class WindowEdit(QWidget):
         percent = low.startswith("p")
         self._set(percent, float(low.lstrip("p")), float(high.lstrip("p")))
 
+    def show_value(self, text: str) -> None:
+        """Show a window given as text, without telling anybody."""
+        self._silent = True
+        try:
+            self.set_value(text)
+        finally:
+            self._silent = False
+
     def set_measured(self, low: float, high: float) -> None:
         """Take note of the values that the percentiles came to: switching to values begins with them."""
         self._measured = (low, high)
@@ -85,7 +93,8 @@ class WindowEdit(QWidget):
             self.high.setValue(high)
         finally:
             self._quiet = False
-        self.changed.emit()
+        if not self._silent:
+            self.changed.emit()
 
     def _limits(self, percent: bool) -> None:
         for box in (self.low, self.high):

@@ -40,18 +40,21 @@ def number(value: float) -> str:
 
 
 def voxels(shape: Sequence[int]) -> str:
-    """Return a shape (z, y, x) as ``"800·400²"`` or ``"120·200·180"``."""
-    z, y, x = shape
-    if z == y == x:
-        return f"{z}³"
-    return f"{z}·{y}²" if y == x else f"{z}·{y}·{x}"
+    """Return a shape (z, y, x) as ``"64 × 128 × 128"``."""
+    return " × ".join(map(str, shape))
 
 
 def voxel_size(values: Sequence[float], unit: str) -> str:
-    """Return a voxel size (z, y, x) with its unit, e.g. ``"25 µm"`` or ``"1.2·0.8·0.6 mm"``."""
-    unit = {"um": "µm", "micrometer": "µm", "millimeter": "mm"}.get(unit, unit) or "px"
+    """Return a voxel size (z, y, x) with its unit, e.g. ``"25 µm"`` or ``"1.2 × 0.8 × 0.6 mm"``."""
+    unit = _LENGTHS.get(unit, unit) or "px"
     texts = [f"{value:.3g}" for value in values]
-    return f"{texts[0] if len(set(texts)) == 1 else '·'.join(texts)} {unit}"
+    return f"{texts[0] if len(set(texts)) == 1 else ' × '.join(texts)} {unit}"
+
+
+def voxel_sizes(values: Sequence[float], unit: str) -> str:
+    """Return a voxel size (z, y, x) where there is little room: its range, e.g. ``"0.6–1.2 mm"``."""
+    least, most = (voxel_size((end, end, end), unit) for end in (min(values), max(values)))
+    return least if least == most else f"{least.split()[0]}–{most}"
 
 
 def count(number: int, noun: str) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from qtpy.QtCore import QSize
-from qtpy.QtWidgets import QSizePolicy, QTabWidget, QVBoxLayout
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QFocusEvent
+from qtpy.QtWidgets import QApplication, QSizePolicy, QTabWidget, QVBoxLayout
 
 from napari_sortingloss.widgets.lifetime import DockedWidget, follow
 from napari_sortingloss.widgets.segment import SegmentWidget
 from napari_sortingloss.widgets.session import session_of
-from napari_sortingloss.widgets.stage import WIDTH, Stage
+from napari_sortingloss.widgets.stage import SMALLEST, WIDTH, Stage
 from napari_sortingloss.widgets.stages import STAGES
 from napari_sortingloss.widgets.theme import Colors, follow_theme, style_sheet
 
@@ -29,15 +30,20 @@ class Workbench(DockedWidget):
         session = session_of(napari_viewer)
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
+        self.tabs.tabBar().setExpanding(True)
+        self.tabs.tabBar().setProperty("tight", True)
+        self.tabs.setMinimumSize(*SMALLEST)
         self.stages: dict[str, Stage] = {}
         for title, place in STAGES.items():
             module, _, name = place.partition(":")
             stage = getattr(import_module(module), name)(napari_viewer)
             self.stages[title] = stage
             self.tabs.addTab(stage, title)
+        self.tabs.currentChanged.connect(self._on_tab)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.tabs)
+        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         follow(self, session.stage_requested, self.show_stage)
         follow_theme(self, napari_viewer, self.apply_theme)
@@ -52,6 +58,16 @@ class Workbench(DockedWidget):
         stage = self.stages["Segment"]
         assert isinstance(stage, SegmentWidget)
         stage.shown.finish(volume, run)
+
+    def focusInEvent(self, event: QFocusEvent) -> None:  # noqa: N802
+        """Let the keys of the stage in front work after a click on its tab."""
+        super().focusInEvent(event)
+        self.tabs.currentWidget().setFocus(event.reason())
+
+    def _on_tab(self) -> None:
+        """Let the focus come along to another stage, to where its keys work; Qt would choose its first button."""
+        if self.isAncestorOf(QApplication.focusWidget()) and not self.tabs.tabBar().hasFocus():
+            self.tabs.currentWidget().setFocus()
 
     def apply_theme(self, colors: Colors) -> None:
         """Restyle the tabs."""
