@@ -245,7 +245,7 @@ def train(window: Window) -> None:
     dialog.close()
     stage.form.set_split(split)
     stage.form.set_value(steps=STEPS)
-    window.wait("the estimate", lambda: stage.form.needs.text().startswith("needs"))
+    window.wait("the estimate", lambda: "about" in stage.form.needs.text())
     window.shot("pretrain-ready")
     stage.start_button.click()
     window.wait("the first figures", lambda: step(window) >= RUNNING_AT and panel.strip.tiles)

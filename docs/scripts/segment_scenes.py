@@ -234,7 +234,7 @@ def train(window: Window, prefix: str = "segment", steps: int = 300) -> None:
     run = next(info.id for info in window.session.runs if info.kind == "pretrain")
     stage.form.start.choose(run)
     stage.form.set_value(steps=steps, learning_rate=RATE)
-    window.wait("the estimate", lambda: stage.form.needs.text().startswith("needs"))
+    window.wait("the estimate", lambda: "about" in stage.form.needs.text())
     window.shot(f"{prefix}-ready", settle=1.0)
     stage.start_button.click()
     window.wait("the first preview", lambda: stage.live.step > 0)

@@ -11,6 +11,9 @@ from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hin
 
 from napari_sortingloss.errors import BadSetting
 
+AUTOMATIC = "automatic"
+"""What a form says where a value is left to the program."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -34,6 +37,10 @@ class Setting:
         Whether a form folds it under *More*.
     hidden : bool
         Whether a form leaves it out (the widget has its own way of asking).
+    zero : str
+        What 0 means, where it is no number like the others; a form shows it in its place, e.g. ``"automatic"``.
+    presets : tuple of (number, str)
+        Values that a form offers beside the number, each with what it is for.
     """
 
     help: str
@@ -45,6 +52,8 @@ class Setting:
     label: str = ""
     more: bool = False
     hidden: bool = False
+    zero: str = ""
+    presets: tuple[tuple[float, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,27 @@ class Field:
     def tooltip(self) -> str:
         """What it is and when to change it."""
         return f"{self.about.help} {self.about.when}".strip()
+
+    def restored(self, value: Any) -> Any:
+        """Return a value as read from JSON in its own type.
+
+        Raises
+        ------
+        BadSetting
+            If it does not fit.
+        """
+        try:
+            found = _restore(self, value)
+        except (TypeError, ValueError):
+            found = self  # of no type that a setting has
+        plain = self.type in (bool, str, Path) and not self.choices
+        if found is self or (
+            plain and not isinstance(found, self.type) and not (found is None and self.optional)
+        ):
+            name = self.name.replace("_", " ")
+            raise BadSetting(f"Cannot use {name} = {value!r}", "it is of another kind", "give another value")
+        _check(self, found)
+        return found
 
 
 class Settings:

@@ -80,23 +80,36 @@ def test_export_writes_the_voxels_that_are_in_the_study(study: Path, tmp_path: P
 
 def test_pretrain_order_and_resume_work_from_the_command_line(study: Path, scan: Path, run: Callable) -> None:
     run("add", study, scan, "--name", "unseen")
-    trained = run("pretrain", study, *TINY, "--validate", "unseen", "--json")
+    trained = run("pretrain", study, *TINY, "--validate", "unseen", "--name", "all fish", "--json")
     assert trained.status == 0, trained.err
     result = trained.json
     assert {"run", "steps", "seconds", "slices_per_second", "metrics", "validation"} <= set(result)
     assert result["validation"]["random_displacement"] == pytest.approx((4**2 - 1) / 12)
 
-    ordered = run("order", study, "--run", result["run"], "--json")
+    ordered = run("order", study, "--run", "all fish", "--json")
     assert ordered.status == 0, ordered.err
     assert {v["name"] for v in ordered.json["volumes"]} == {"scan", "unseen"}
     keys = {"name", "mean_displacement", "random_displacement", "spearman", "flipped"}
     assert all(keys <= set(v) for v in ordered.json["volumes"])
 
-    longer = run("pretrain", study, "--resume", result["run"], "--steps", 6, "--json")
+    assert (
+        run("order", study, "--run", result["run"])
+        .out.rstrip()
+        .splitlines()[-1]
+        .startswith("Stored upside down:")
+    )
+
+    longer = run("pretrain", study, "--resume", "all fish", "--steps", 6, "--json")
     assert longer.status == 0, longer.err
     assert longer.json["steps"] == 6
     listed = run("list", study, "--json").json["runs"]
-    assert [(r["run"], r["state"], r["step"]) for r in listed] == [(result["run"], "finished", 6)]
+    assert [(r["run"], r["name"], r["state"], r["step"]) for r in listed] == [
+        (result["run"], "all fish", "finished", 6)
+    ]
+    assert "all fish" in run("list", study).out
+    again = run("pretrain", study, *TINY, "--name", "ALL fish")
+    assert again.status == 2
+    assert f"'{result['run']}' has that name" in again.err
 
 
 def test_json_leaves_nothing_else_on_standard_output(study: Path) -> None:

@@ -101,6 +101,7 @@ def test_what_a_person_reads_at_the_end_names_the_unit_of_the_box_error() -> Non
             "mean_displacement": 0.9,
             "random_displacement": 5.3,
             "flipped": ["fish_03"],
+            "directions": "fish_03",
             "box_error": 0.0033,
             "box_error_held_back": 0.004,
             "removed_fraction": 0.604,

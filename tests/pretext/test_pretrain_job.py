@@ -48,6 +48,13 @@ def test_a_run_trains_measures_exports_and_can_be_trained_on(study, settings):
     assert set(spec.windows) == {"fish_0", "fish_1", "fish_2"}
 
     with pytest.raises(BadSetting, match="it has done all its 6 steps"):
+        list(pretrain(study, resume=run.id, changes={"steps": 3}))
+    assert (
+        study.run(run.id).settings["steps"]
+        == json.loads((run.path / "settings.json").read_text())["settings"]["steps"]
+        == 6
+    )
+    with pytest.raises(BadSetting, match="it has done all its 6 steps"):
         list(pretrain(study, resume=run.id))
     again = list(pretrain(study, resume=run.id, changes={"steps": 9}))
     assert (again[0].run, again[0].step) == (run.id, 6)

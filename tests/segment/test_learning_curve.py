@@ -291,7 +291,9 @@ def test_options_of_both_kinds_make_settings_that_survive_json(settings):
     assert LearningCurveSettings.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
-@pytest.mark.parametrize("change", [{"inits": ()}, {"slices": ()}, {"slices": (0,)}, {"seeds": 0}])
+@pytest.mark.parametrize(
+    "change", [{"inits": ()}, {"slices": ()}, {"slices": (0,)}, {"seeds": 0}, {"steps": 0}]
+)
 def test_settings_that_mean_nothing_are_refused(settings, change):
     with pytest.raises(BadSetting):
         settings(**change)

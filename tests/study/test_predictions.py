@@ -27,6 +27,7 @@ from napari_sortingloss.study.predictions import (
     remove_prediction,
 )
 from napari_sortingloss.study.pyramid import level_factors
+from napari_sortingloss.study.run_names import write_name
 
 SHAPE = (37, 70, 90)
 SIZES = (0.4, 0.25, 0.3)
@@ -257,6 +258,9 @@ def test_the_newest_prediction_is_the_one_unless_a_run_is_named(study, fish, lab
             writer.commit()
     assert find_prediction(study, fish).run == "a-run"
     assert find_prediction(study, fish, "b-r").run == "b-run"
+    (study.path / "runs" / "b-run").mkdir(parents=True)
+    write_name(study.path / "runs" / "b-run", "the better one")
+    assert find_prediction(study, fish, "the better one").run == "b-run"
     assert list(list_predictions(study)[fish]) == ["a-run", "b-run", "b-walk"]
     with pytest.raises(StudyError, match="by 'b': these runs fit: b-run, b-walk"):
         find_prediction(study, fish, "b")

@@ -9,8 +9,10 @@ import sys
 import pytest
 from toy_training import ToySettings
 
+from napari_sortingloss.study import VolumeRecord, VolumeWriter
 from napari_sortingloss.training import devices, speeds
 from napari_sortingloss.training.devices import Device, available_devices, estimate
+from napari_sortingloss.training.pace import Pace
 from napari_sortingloss.training.settings import TrainSettings
 
 CPU = Device("cpu", "2 cores", 8 * 2**30)
@@ -37,12 +39,11 @@ def test_the_processor_is_always_there():
     assert all(device.count >= 1 for device in available_devices())
 
 
-def test_more_and_larger_slices_and_deeper_encoders_need_more_memory_and_time():
+def test_more_and_larger_slices_and_deeper_encoders_need_more_memory():
     base = estimate(ToySettings(size=112, slices=16))
     for change in ({"size": 224}, {"slices": 32}, {"encoder": "resnet50"}):
         more = estimate(ToySettings(size=112, slices=16).replace(**change))
         assert more.memory_bytes > base.memory_bytes
-        assert more.seconds > base.seconds
 
 
 def test_volumes_with_fewer_slices_than_asked_for_need_less(study):
@@ -90,37 +91,75 @@ def test_a_driver_that_does_not_answer_is_no_card(monkeypatch):
     assert {device.kind for device in available_devices()} <= {"cpu", "mps"}
 
 
-def test_a_measured_speed_is_used_for_the_next_run():
-    settings = ToySettings(size=112, slices=16, steps=100)
-    assert not speeds.expected_speed(settings, CPU)[1]
-    speeds.remember_speed(settings, CPU, 123.0, devices.usable_cores())
-    assert speeds.expected_speed(settings, CPU) == (pytest.approx(123.0), True)
+PACE = Pace(step=0.5, measure=2.0, save=1.0, ready=4.0, libraries=6.0)
 
 
-def test_a_measured_speed_is_scaled_to_other_sizes_cores_and_encoders():
-    settings = ToySettings(size=100, threads=2)
-    speeds.remember_speed(settings, CPU, 100.0, 2)
-    assert speeds.expected_speed(settings.replace(size=200), CPU)[0] == pytest.approx(25.0)
-    assert speeds.expected_speed(settings.replace(threads=4), CPU)[0] == pytest.approx(200.0)
-    deeper, measured = speeds.expected_speed(settings.replace(encoder="resnet50"), CPU)
-    assert 10 < deeper < 60
-    assert not measured
+def test_no_time_is_said_of_a_run_that_was_never_timed_here(study):
+    found = estimate(ToySettings(), study.select())
+    assert (found.pace, found.seconds) == (None, None)
 
 
-def test_a_damaged_cache_is_no_reason_to_fail():
+def test_a_pace_is_used_for_runs_of_just_these_steps_whatever_their_number(study):
+    settings, volumes = ToySettings(steps=100, learning_rate=1e-3), study.select()
+    speeds.remember_pace(settings, devices.pick_device(settings), volumes, PACE)
+    found = estimate(settings.replace(steps=200, learning_rate=1e-2), volumes, measured_on=3)
+    assert found.pace == PACE
+    # Getting ready, the steps, twice measured on three volumes, twice saved.
+    assert found.seconds == pytest.approx(4 + 200 * 0.5 + 2 * 3 * 2 + 2 * 1)
+    for other in ({"size": 64}, {"slices": 5}, {"encoder": "resnet34"}, {"threads": 7}, {"augment": "tough"}):
+        assert estimate(settings.replace(**other), volumes).pace is None
+
+
+def test_larger_slices_are_timed_anew(study, make_volume, voxel_size):
+    settings, volumes = ToySettings(), study.select()
+    speeds.remember_pace(settings, CPU, volumes, PACE)
+    about = {"voxel_size": voxel_size, "unit": "mm"}
+    values = make_volume((24, 60, 90))
+    with VolumeWriter(study, VolumeRecord(name="large", shape=values.shape, **about)) as writer:
+        writer.write(0, values)
+        writer.commit()
+    assert speeds.known_pace(settings, CPU, volumes) == PACE
+    assert speeds.known_pace(settings, CPU, study.select()) is None
+
+
+def test_a_run_without_an_end_has_a_pace_but_no_time(study):
+    settings = ToySettings(steps=0)
+    speeds.remember_pace(settings, devices.pick_device(settings), study.select(), PACE)
+    found = estimate(settings, study.select())
+    assert (found.pace, found.seconds) == (PACE, None)
+
+
+@pytest.mark.parametrize("damage", ["{", '{"a": 1}', "[]"])
+def test_a_damaged_cache_is_no_reason_to_fail(damage):
     path = speeds.cache_file()
     path.parent.mkdir(parents=True)
-    path.write_text("{")
-    assert speeds.expected_speed(TrainSettings(), CPU)[0] > 0
-    speeds.remember_speed(TrainSettings(), CPU, 10.0, 1)
-    assert json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(damage)
+    assert speeds.known_pace(TrainSettings(), CPU, ()) is None
+    speeds.remember_pace(TrainSettings(), CPU, (), PACE)
+    assert speeds.known_pace(TrainSettings(), CPU, ()) == PACE
+
+
+def test_what_an_earlier_version_kept_is_no_pace():
+    path = speeds.cache_file()
+    speeds.remember_pace(TrainSettings(), CPU, (), PACE)
+    (key,) = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({key: {"speed": 25.0, "cores": 2, "work": 8.0}}))
+    assert speeds.known_pace(TrainSettings(), CPU, ()) is None
 
 
 def test_a_cache_that_cannot_be_written_is_no_reason_to_fail():
     path = speeds.cache_file()
     path.parent.parent.mkdir(parents=True)
     path.parent.write_text("a file where the folder should be")
-    speeds.remember_speed(TrainSettings(), CPU, 10.0, 1)
+    speeds.remember_pace(TrainSettings(), CPU, (), PACE)
+
+
+def test_the_paces_used_last_are_kept(monkeypatch):
+    monkeypatch.setattr(speeds, "KEEP", 2)
+    for size in (16, 32, 48):
+        speeds.remember_pace(TrainSettings(size=size), CPU, (), PACE)
+    assert speeds.known_pace(TrainSettings(size=16), CPU, ()) is None
+    assert speeds.known_pace(TrainSettings(size=48), CPU, ()) == PACE
 
 
 @pytest.mark.parametrize(("precision", "expected"), [("32", False), ("bf16", True)])

@@ -162,6 +162,42 @@ def test_an_interrupt_lets_the_step_end_then_saves_and_is_raised_again(trainer):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_a_run_without_an_end_is_finished_when_it_is_stopped_and_goes_on_like_any_other(trainer):
+    run, job = trainer.job(steps=0, validate=1)
+    first = until(job, lambda e: isinstance(e, Progress) and e.done > 3)
+    assert all(e.total == 0 and e.seconds_left is None for e in first if isinstance(e, Progress))
+    run.request("stop")
+    result = list(job)[-1].value
+    stopped_at = result["steps"]
+    assert (run.state(), result["state"]) == ("finished", "finished")
+    assert run.message() == f"stopped by you after {stopped_at} steps"
+    assert result["validation"]["error"] > 0  # its last steps were measured too
+    assert run.summary()["steps"] == 0
+    job = trainer.resume(run, validate=1)
+    until(job, lambda e: isinstance(e, Progress) and e.done > stopped_at + 3)
+    job.close()
+    assert run.state() == "finished"
+    assert load_checkpoint(run.path).step > stopped_at
+    reached = load_checkpoint(run.path).step
+    assert list(trainer.resume(run, steps=reached + 2))[-1].value["steps"] == reached + 2
+
+
+def test_a_run_without_an_end_that_has_done_nothing_yet_is_stopped_not_finished(trainer):
+    run, job = trainer.job(steps=0)
+    next(job)
+    job.close()
+    assert run.state() == "stopped"
+
+
+def test_an_interrupt_is_how_a_run_without_an_end_is_stopped_on_a_terminal(trainer):
+    Interrupted.finished = 0
+    run, job = trainer.job(Interrupted, steps=0)
+    result = list(job)[-1].value
+    assert (result["state"], result["steps"]) == ("finished", 5)
+    assert run.message() == "stopped by you after 5 steps"
+    assert load_checkpoint(run.path).step == 5
+
+
 class Greedy(ToyTask):
     """Runs out of memory as long as it trains on more than `fits` slices."""
 

@@ -6,12 +6,13 @@ import time
 
 import cv2
 import pytest
-from toy_training import ToyTask
+from toy_training import ToySettings, ToyTask
 
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.events import Metrics, Notice, Progress, Result, Saved, Snapshot, StateChanged
 from napari_sortingloss.networks.weights import load_weights
 from napari_sortingloss.training import reporter
+from napari_sortingloss.training.pace import Laps
 
 
 def of(kind, events):
@@ -65,7 +66,7 @@ def test_validation_is_the_same_for_the_same_weights(trainer):
 
 def test_a_validation_says_how_many_volumes_there_were_only_where_one_gave_fewer_figures():
     whole = {"loss": (0.4, 1), "left_out": (0.0, 1)}
-    report = reporter.Reporter(None, 12)
+    report = reporter.Reporter(None, 12, Laps(ToySettings(steps=12)))
     assert report.validation(5, [whole, whole]).values == {"loss": 0.4, "left_out": 0.0}
     less = report.validation(5, [whole, {"left_out": (1.0, 1)}])
     assert less.values == report.measured == {"loss": 0.4, "left_out": 0.5, "volumes": 2.0}

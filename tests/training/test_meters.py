@@ -80,7 +80,6 @@ def test_the_speed_is_that_of_the_last_seconds_without_the_slow_first_step(now):
         now(0.5)
         clock.step(16)
     assert clock.speed() == pytest.approx(32)
-    assert clock.seconds_for(10) == pytest.approx(5)
 
 
 def test_the_clock_stands_still_while_stopped(now):
@@ -92,10 +91,6 @@ def test_the_clock_stands_still_while_stopped(now):
     clock.start()
     now(1)
     assert clock.now() == pytest.approx(2)
-
-
-def test_before_the_first_step_no_time_left_is_known():
-    assert Clock().seconds_for(10) is None
 
 
 def test_lower_or_higher_is_better_as_the_curve_says():

@@ -52,6 +52,25 @@ except UserError as error:
 assert run.state() == "failed", run.state()
 """
 
+WITHOUT_AN_END = """
+import sys
+from pathlib import Path
+from toy_training import Trainer
+from napari_sortingloss.study import Study
+study = Study.open(Path(sys.argv[1]))
+trainer = Trainer(study, steps=0, devices=2)
+run, job = trainer.job(validate=1)
+for event in job:
+    if event.kind == "progress" and event.done >= 3:
+        run.request("stop")
+assert run.state() == "finished" and run.summary()["validation"], run.summary()
+job = trainer.resume(run, validate=1)
+for event in job:
+    if event.kind == "progress" and event.done >= run.summary()["step"] + 3:
+        job.close()
+assert run.state() == "finished", run.state()
+"""
+
 UNDER_TORCHRUN = """
 import sys
 from pathlib import Path
@@ -74,7 +93,8 @@ if writer:
 def environment():
     """The tests' folder on the path, and none of what torchrun sets."""
     kept = {k: v for k, v in os.environ.items() if k not in ("RANK", "LOCAL_RANK", "WORLD_SIZE")}
-    return {**kept, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    return {**kept, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
 
 def test_two_processes_train_one_run_stop_together_and_resume(study, environment):
@@ -100,6 +120,19 @@ def test_two_processes_train_one_run_stop_together_and_resume(study, environment
         "running",
         "finished",
     ]
+
+
+def test_two_processes_measure_once_more_when_a_run_without_an_end_is_stopped(study, environment):
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_AN_END, str(study.path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    (run,) = study.runs()
+    assert load_checkpoint(run.path).step == run.summary()["step"] > 3
 
 
 def test_when_one_process_dies_the_run_fails_with_its_last_words(study, environment):

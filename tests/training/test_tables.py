@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 import numpy as np
-from toy_training import ToyTask
+from toy_training import ToySettings, ToyTask
 
 from napari_sortingloss.events import Event, Matrix, Metrics
 from napari_sortingloss.study.run_log import encode
+from napari_sortingloss.training.pace import Laps
 from napari_sortingloss.training.pictures import save_snapshot
 from napari_sortingloss.training.reporter import Reporter
 from napari_sortingloss.training.task import MatrixData, SnapshotData
@@ -83,9 +84,9 @@ def test_the_counts_of_several_processes_are_added_up():
         None,
         MatrixData(np.eye(2, dtype=int), ("a", "b")),
     ]
-    (event,) = Reporter(None, 10).matrix(3, "train", parts)
+    (event,) = Reporter(None, 10, Laps(ToySettings())).matrix(3, "train", parts)
     assert event.counts == ((2, 2), (3, 5))
-    assert list(Reporter(None, 10).matrix(3, "train", [None, None])) == []
+    assert list(Reporter(None, 10, Laps(ToySettings())).matrix(3, "train", [None, None])) == []
 
 
 def test_a_table_survives_the_log_and_an_older_program_shows_it_as_a_notice():

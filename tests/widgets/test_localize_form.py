@@ -46,10 +46,34 @@ def test_the_chosen_run_stays_when_newer_ones_come(form):
     told: list[str] = []
     form.run_changed.connect(told.append)
     form.set_runs([info("old")])
+    form.choose_run("old")
     form.set_runs([info("new"), info("old")])
     assert form.run_id == "old"
     form.choose_run("new")
     assert told == ["old", "new"]
+
+
+def test_the_best_finished_run_is_proposed_and_its_entry_says_how_good_it_is(form):
+    def run(name: str, displacement: float, state: str = "finished", **settings: Any) -> RunInfo:
+        measured = {"mean_displacement": displacement}
+        about = {"slices": 16, "validate": ["a"], **settings}
+        summary = {"step": 9, "steps": 10, "validation": measured}
+        return RunInfo(name, "pretrain", "sorting", state, "2026", Path(name), summary, about)
+
+    form.set_runs([run("worse", 2.0), run("better", 0.9)])
+    assert form.run_id == "better"
+    assert form.run.currentText() == "better · 0.9 of 16 slices"
+    form.set_runs([run("cut off", 0.5, "stopped"), run("worse", 2.0), run("better", 0.9)])
+    assert form.run_id == "better"
+    assert form.run.itemText(0) == "cut off · 0.5 of 16 slices · stopped at 9 of 10"
+    form.set_runs([run("best", 0.8), run("cut off", 0.5, "stopped"), run("worse", 2.0), run("better", 0.9)])
+    assert form.run_id == "best"
+
+
+def test_a_run_with_results_to_check_is_proposed_before_a_better_one(form):
+    form.begin_with("found")
+    form.set_runs([info("new"), info("found")])
+    assert form.run_id == "found"
 
 
 def test_a_run_may_be_chosen_before_it_is_there(form):

@@ -13,7 +13,7 @@ from qtpy.QtCore import QTimer
 from napari_sortingloss.study import Study
 from napari_sortingloss.widgets.detached import DetachedProcess
 from napari_sortingloss.widgets.pretrain import PretrainWidget
-from napari_sortingloss.widgets.pretrain_form import DETACHED
+from napari_sortingloss.widgets.run_fields import DETACHED
 from napari_sortingloss.widgets.session import session_of
 
 LONG = 90_000
@@ -90,6 +90,23 @@ def test_a_finished_run_orders_the_slices_and_a_flipped_volume_is_turned_and_ord
     last = study.volumes["fish_b"].shape[0] - 1
     assert viewer.layers[0].name == "fish_b"
     assert viewer.dims.current_step[0] == last - 3
+
+
+def test_a_run_until_i_stop_is_finished_by_the_stop_button_and_goes_on_from_there(stage, qtbot):
+    stage.form.set_value(steps=0)
+    stage.start_button.click()
+    wait(qtbot, lambda: state(stage) == "running" and steps_seen(stage) > 2)
+    assert stage.panel.status.progress.maximum() == 0
+    stage.start_button.click()
+    wait(qtbot, lambda: state(stage) == "finished" and stage.session.jobs.running is None)
+    stopped_at = stage.panel.run.summary["step"]
+    wait(qtbot, lambda: "stopped by you after" in stage.panel.status.text.text())
+    assert "has finished" in stage.bar.text
+    stage.resume_button.click()
+    wait(qtbot, lambda: state(stage) == "running" and steps_seen(stage) > stopped_at)
+    stage.runs.stop()
+    wait(qtbot, lambda: state(stage) == "finished" and stage.session.jobs.running is None)
+    assert len(stage.session.runs) == 1
 
 
 def test_closing_napari_in_the_middle_leaves_a_run_that_goes_on_later(own_viewer, study, qtbot):

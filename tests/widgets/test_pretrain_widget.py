@@ -39,7 +39,7 @@ def train(study) -> Iterator[Callable[..., RunWriter]]:
     held: list[RunWriter] = []
 
     def begin(step: int = 5, **changes: Any) -> RunWriter:
-        settings = settings_for("sorting")(steps=STEPS, slices=4, size=32, **changes)
+        settings = settings_for("sorting")(**{"steps": STEPS, "slices": 4, "size": 32, **changes})
         writer = study.new_run("pretrain", "sorting", settings.to_json())
         held.append(writer)
         writer.append(StateChanged(state="running", step=0, run=writer.run.id))
@@ -193,10 +193,83 @@ def test_a_finished_run_goes_on_only_to_more_steps(stage, opened, train, qtbot):
     stage.form.set_value(steps=STEPS)
     see(stage, qtbot, lambda: state(stage) == "finished")
     assert not stage.resume_button.isEnabled()
-    assert "set Steps to more" in stage.resume_button.toolTip()
+    assert "It has done all its 20 steps" in stage.resume_button.toolTip()
     stage.form.set_value(steps=50)
     assert stage.resume_button.isEnabled()
     assert "to step 50" in stage.resume_button.toolTip()
+    assert stage.resume_button.text() == "&Go on to 50"
+
+
+def test_a_finished_run_goes_on_to_no_number_that_nobody_asked_for(stage, opened, train, qtbot):
+    finish(train())
+    see(stage, qtbot, lambda: state(stage) == "finished")
+    assert stage.form.settings().steps > STEPS
+    assert not stage.resume_button.isEnabled()
+    arrow = stage.form.edits["steps"].widget.arrow.menu()
+    next(a for a in arrow.actions() if a.text().startswith("1,000")).trigger()
+    assert stage.steps_to(stage.panel.run) == 1000
+    next(a for a in arrow.actions() if a.text() == "until I stop").trigger()
+    assert stage.steps_to(stage.panel.run) == 0
+    assert "until you stop it" in stage.resume_button.toolTip()
+
+
+def test_a_run_without_an_end_shows_no_share_and_says_who_stopped_it(stage, opened, train, qtbot):
+    writer = train(steps=0)
+    writer.append(Progress(done=7, total=0, what="30 slices/s", unit="steps"))
+    see(stage, qtbot, lambda: state(stage) == "running")
+    qtbot.waitUntil(lambda: stage.panel.status.text.text() == "step 7 · 30 slices/s")
+    assert stage.panel.status.progress.maximum() == 0
+    writer.append(StateChanged(state="finished", step=8, message="stopped by you after 8 steps"))
+    writer.close()
+    see(stage, qtbot, lambda: state(stage) == "finished")
+    qtbot.waitUntil(lambda: "stopped by you after 8 steps" in stage.panel.status.text.text())
+    assert stage.resume_button.isEnabled()
+    assert stage.steps_to(stage.panel.run) == 0
+
+
+def test_a_name_is_given_with_the_start_and_the_field_is_free_for_the_next(
+    stage, opened, study, monkeypatch, qtbot
+):
+    def train_job(study: Study, settings: Any, name: str) -> Callable[[], Iterator[Any]]:
+        def make() -> Iterator[Any]:
+            with study.new_run("pretrain", "sorting", settings.to_json(), name) as writer:
+                yield StateChanged(state="running", run=writer.run.id)
+                writer.append(StateChanged(state="finished", step=1, run=writer.run.id))
+
+        return make
+
+    monkeypatch.setattr(run_actions.actions, "train_job", train_job)
+    stage.form.run_name.setText(" all  fish ")
+    stage.start_button.click()
+    see(stage, qtbot, lambda: stage.panel.run is not None and not stage.runs.busy)
+    assert stage.panel.run.name == "all fish"
+    qtbot.waitUntil(lambda: stage.form.run_name.text() == "")
+    stage.form.run_name.setText("All Fish")
+    assert not stage.start_button.isEnabled()
+    assert f"'{stage.panel.run.id}' has that name" in stage.start_button.toolTip()
+
+
+def test_a_process_of_its_own_is_told_the_name(stage, opened, monkeypatch):
+    told: list[list[str]] = []
+    monkeypatch.setattr(stage.runs, "_start_process", told.append)
+    stage.form.where.choose("detached")
+    stage.form.run_name.setText("all fish")
+    stage.start_button.click()
+    assert told[0][-2:] == ["--name", "all fish"]
+
+
+def test_a_run_is_renamed_in_the_table_and_a_name_that_is_taken_is_refused(
+    stage, opened, study, train, qtbot
+):
+    first, second = train(), train()
+    finish(first)
+    finish(second)
+    see(stage, qtbot, lambda: stage.panel.table.topLevelItemCount() == 2)
+    stage.panel.table.renamed.emit(first.run.id, "all fish")
+    see(stage, qtbot, lambda: stage.session.run_title(first.run.id) == "all fish")
+    stage.panel.table.renamed.emit(second.run.id, "all fish")
+    qtbot.waitUntil(lambda: "has that name" in stage.bar.text)
+    assert study.run(second.run.id).name == ""
 
 
 def test_a_run_cut_off_by_a_crash_is_told_when_the_study_is_opened(viewer, study, train, qtbot):
@@ -380,3 +453,20 @@ def test_the_theme_reaches_plots_and_table(stage, opened, viewer):
     viewer.theme = "light"
     assert stage.colors.background in stage.panel.table.styleSheet()
     assert stage.panel.curves._colors.dark is False
+
+
+def ordered(spearman: float, name: str = "fish_a") -> dict[str, Any]:
+    batch = {"mean_displacement": 4.2, "random_displacement": 5.31}
+    return {"name": name, "spearman": spearman, "flipped": spearman < -0.5, "batch": batch}
+
+
+def test_a_network_near_random_does_not_say_that_nothing_is_upside_down(stage, opened):
+    stage.orders._on_ordered({"volumes": [ordered(0.1), ordered(0.9, "fish_b")]})
+    assert "none looks upside down" not in stage.bar.text
+    assert "Whether fish_a is upside down the network cannot tell yet" in stage.bar.text
+    assert "(mean displacement 4.2 slices, random 5.3)" in stage.bar.text
+    stage.orders._on_ordered({"volumes": [ordered(0.8), ordered(0.9, "fish_b")]})
+    assert stage.bar.text.endswith("none looks upside down.")
+    stage.orders._on_ordered({"volumes": [ordered(0.1), ordered(-0.9, "fish_b")]})
+    assert "it seems: fish_b" in stage.bar.text
+    assert "Whether fish_a is upside down" in stage.bar.text

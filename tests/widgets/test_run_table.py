@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QLineEdit
 
 from napari_sortingloss.widgets.curves import COMPARED
 from napari_sortingloss.widgets.run_table import RunTable, figures
@@ -34,7 +38,8 @@ def texts(table: RunTable, row: int = 0) -> list[str]:
 
 def test_a_row_says_state_progress_and_displacement(table):
     table.set_runs([info("r1", "paused", 4, mean_displacement=1.234)])
-    assert texts(table) == ["r1", "‖ paused", "4/10", "1.23"]
+    assert texts(table) == ["r1", "‖", "4/10", "1.23"]
+    assert "‖ paused, step 4 of 10" in table.topLevelItem(0).toolTip(1)
 
 
 def test_the_tooltip_says_what_the_run_was_given_and_how_good_it_is_against_chance(table):
@@ -104,6 +109,80 @@ def test_the_menu_asks_for_what_was_chosen(table):
     actions(table, "r2")["Delete…"].trigger()
     actions(table, "r1")["Use its settings for a new run"].trigger()
     assert asked == ["r2", "r1"]
+
+
+def named(one: RunInfo, name: str) -> RunInfo:
+    return dataclasses.replace(one, name=name)
+
+
+def editor_of(table: RunTable) -> QLineEdit:
+    return table.viewport().findChild(QLineEdit)
+
+
+def press(table: RunTable, key: Qt.Key) -> None:
+    """Press a key in the line that is being typed; Qt answers when it next has time, and then lets go of the line."""
+    QTest.keyClick(editor_of(table), key)
+    QApplication.processEvents()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+def test_a_run_goes_by_its_name_and_one_without_is_told_apart_by_what_differs(table):
+    deeper = info("r3")
+    deeper = dataclasses.replace(deeper, settings={**deeper.settings, "encoder": "resnet34"})
+    table.set_runs([deeper, info("r2"), named(info("r1"), "all fish")])
+    assert [texts(table, row)[0] for row in range(3)] == ["r3 · ResNet-34", "r2 · ResNet-18", "all fish"]
+    assert table.topLevelItem(2).toolTip(0).splitlines()[:2] == ["all fish", "r1"]
+
+
+def test_a_run_without_an_end_shows_how_far_it_is_not_of_what(table):
+    one = info("r1", "running", 412)
+    table.set_runs([dataclasses.replace(one, summary={**one.summary, "steps": 0})])
+    assert texts(table)[2] == "412"
+
+
+def test_f2_names_the_selected_run_and_return_keeps_the_name(table, qtbot):
+    told: list[tuple[str, str]] = []
+    table.renamed.connect(lambda *what: told.append(what))
+    table.set_runs([info("r1"), info("r2")])
+    table.show()
+    table.select("r2")
+    QTest.keyClick(table, Qt.Key.Key_F2)
+    editor = editor_of(table)
+    assert (editor.text(), editor.placeholderText()) == ("", "r2")
+    QTest.keyClicks(editor, "  all  fish ")
+    press(table, Qt.Key.Key_Return)
+    assert told == [("r2", "all fish")]
+    assert texts(table, 1)[0] == "r2"  # until it is kept
+
+
+def test_a_name_being_typed_outlives_a_look_at_the_study_and_escape_gives_it_up(table):
+    told: list[tuple[str, str]] = []
+    table.renamed.connect(lambda *what: told.append(what))
+    table.set_runs([named(info("r1"), "all fish"), info("r2")])
+    table.show()
+    actions(table, "r1")["Rename…\tF2"].trigger()
+    editor = editor_of(table)
+    assert editor.text() == "all fish"
+    QTest.keyClicks(editor, "tough")
+    table.set_runs([named(info("r1", step=11), "all fish"), info("r2")])
+    assert editor_of(table).text() == "tough"
+    press(table, Qt.Key.Key_Escape)
+    assert told == []
+    assert texts(table)[0] == "all fish"
+
+
+def test_an_unchanged_name_is_not_told_and_an_empty_one_takes_it_away(table):
+    told: list[tuple[str, str]] = []
+    table.renamed.connect(lambda *what: told.append(what))
+    table.set_runs([named(info("r1"), "all fish")])
+    table.show()
+    table.edit_name("r1")
+    press(table, Qt.Key.Key_Return)
+    assert told == []
+    table.edit_name("r1")
+    editor_of(table).clear()
+    press(table, Qt.Key.Key_Return)
+    assert told == [("r1", "")]
 
 
 def test_figures_of_a_run_that_measured_nothing_are_left_out():

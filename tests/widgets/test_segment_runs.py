@@ -13,8 +13,8 @@ from segmenting import mine, paint, see, show_volume
 from napari_sortingloss.study import Study
 from napari_sortingloss.study.annotations import Annotations
 from napari_sortingloss.widgets.annotating import annotating_of
+from napari_sortingloss.widgets.run_fields import DETACHED
 from napari_sortingloss.widgets.segment import SegmentWidget
-from napari_sortingloss.widgets.segment_form import DETACHED
 
 LONG = 120_000
 """Milliseconds; the first run of a session loads torch, on a computer that others may be using."""

@@ -17,6 +17,7 @@ from napari_sortingloss.formats import array_source
 from napari_sortingloss.study import Study
 from napari_sortingloss.study.add import AddSettings, add
 from napari_sortingloss.widgets import session as session_module
+from napari_sortingloss.widgets.activity import SPEED
 from napari_sortingloss.widgets.recent import recent_studies, remember_study
 from napari_sortingloss.widgets.session import session_of
 from napari_sortingloss.widgets.stage import Stage
@@ -178,3 +179,14 @@ def test_recent_studies_are_remembered_newest_first_and_forgotten_when_gone(stud
     assert recent_studies() == [study.path, other.path]
     (other.path / "study.json").unlink()
     assert recent_studies() == [study.path]
+
+
+def test_the_sign_of_work_turns_slowly_it_draws_the_whole_window_anew_each_time(viewer, session):
+    from qtpy.QtWidgets import QLabel
+
+    window = viewer.window._qt_window
+    session.attach_window(window)
+    signs = [
+        found for label in window.statusBar().findChildren(QLabel) if (found := label.movie()) is not None
+    ]
+    assert [sign.speed() for sign in signs] == [SPEED]

@@ -54,14 +54,21 @@ def show(study: Path, /, *, json: bool = False) -> int:
 
 
 def pretrain(
-    study: Path, /, *, task: str = "sorting", resume: str | None = None, json: bool = False, **values: Any
+    study: Path,
+    /,
+    *,
+    task: str = "sorting",
+    resume: str | None = None,
+    name: str = "",
+    json: bool = False,
+    **values: Any,
 ) -> int:
     """Train a new run, or go on with one."""
     from napari_sortingloss.pretext.pretrain import pretrain as job
 
     given = as_tuples(values)
     if resume is None:
-        events = job(Study.open(study), settings_for(task)(**given))
+        events = job(Study.open(study), settings_for(task)(**given), name=name)
     else:
         events = job(Study.open(study), resume=resume, changes=given)
     drive(events, as_json=json, summary=summaries.pretrain)

@@ -55,6 +55,7 @@ def contents(study: Study) -> dict[str, Any]:
         "runs": [
             {
                 "run": run.id,
+                "name": run.name,
                 "kind": run.kind,
                 "task": run.task,
                 "state": run.state(),

@@ -70,7 +70,8 @@ def demo_job(settings: DemoSettings) -> Iterator[Event]:
     ------
     Event
         Those of the jobs it runs; at last a `Result` with ``mean_displacement`` and ``random_displacement`` (over
-        batches of the fish kept out of training), ``flipped`` (names), ``box_error`` (mean distance of the faces of
+        batches of the fish kept out of training), ``flipped`` (names), ``directions`` (the same in words, with the fish
+        of which the network cannot tell), ``box_error`` (mean distance of the faces of
         the boxes from the exact ones, as a fraction of the volume's side) and ``box_error_held_back`` (of the fish kept
         out of training only), ``removed_fraction`` (mean share of the voxels that the crops leave out), ``boxes``
         (see `FishBox.to_json`), ``slices`` (those that are annotated), ``mean_iou`` and ``mean_dice`` (of the fish of
@@ -87,6 +88,7 @@ def demo_job(settings: DemoSettings) -> Iterator[Event]:
     from napari_sortingloss.localize import LocalizeSettings
     from napari_sortingloss.localize.job import localize
     from napari_sortingloss.pretext import settings_for
+    from napari_sortingloss.pretext.directions import directions
     from napari_sortingloss.pretext.order import OrderSettings, order
     from napari_sortingloss.pretext.pretrain import pretrain
 
@@ -116,6 +118,7 @@ def demo_job(settings: DemoSettings) -> Iterator[Event]:
             "mean_displacement": trained["validation"]["mean_displacement"],
             "random_displacement": trained["validation"]["random_displacement"],
             "flipped": flipped,
+            "directions": directions(ordered["volumes"]).said,
             "box_error": mean_error(boxes),
             "box_error_held_back": mean_error(one for one in boxes if one.held_back),
             "removed_fraction": sum(one.removed_fraction for one in boxes) / len(boxes),

@@ -111,3 +111,14 @@ def _option(field: Field) -> inspect.Parameter:
         default=inspect.Parameter.empty if field.default is MISSING else field.default,
         annotation=Annotated[kind, about],
     )
+
+
+RESUME = option(
+    "resume",
+    str | None,
+    None,
+    "Go on with this run from its last checkpoint, with its settings (its id or name).",
+)
+NAME = option(
+    "name", str, "", "What to call the new run; it can then be named so wherever a run is asked for."
+)

@@ -23,6 +23,7 @@ from napari_sortingloss.cli.report_parts import Log, chapter, figures, lines, na
 from napari_sortingloss.cli.report_result import Scene, hero, result
 from napari_sortingloss.cli.report_style import SCRIPT, STYLE
 from napari_sortingloss.cli.svg import BLUE, ORANGE, Line, plot
+from napari_sortingloss.pretext.directions import directions, word
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Axis, Run, Study, Volume
@@ -128,7 +129,7 @@ def write_report(path: Path, story: Story) -> None:
 
 def _head(story: Story) -> str:
     validation = story.trained["validation"]
-    flipped = [v["name"] for v in story.ordered["volumes"] if v["flipped"]]
+    ways = directions(story.ordered["volumes"])
     said = [
         (
             f"{story.scores['mean_iou']:.2f}",
@@ -139,7 +140,10 @@ def _head(story: Story) -> str:
             f"{validation['mean_displacement']:.2f} slices",
             f"mean displacement on unseen fish; random order: {validation['random_displacement']:.2f}",
         ),
-        (", ".join(flipped) or "none", "found to be stored upside down"),
+        (
+            ", ".join(ways.flipped) or ("none so far" if ways.untold else "none"),
+            "found to be stored upside down" + (f"; {ways.warning}" if ways.untold else ""),
+        ),
         (
             percent(mean_error(story.fish), 1),
             "of the side: mean error of the boxes around the fish; cropping removes "
@@ -211,7 +215,7 @@ def _order(run: Run, ordered: Mapping[str, Any]) -> str:
     rows = "".join(
         f"<tr><td>{escape(v['name'])}</td><td class=n>{v['mean_displacement']:.1f}</td>"
         f"<td class=n>{v['random_displacement']:.1f}</td><td class=n>{v['spearman']:+.2f}</td>"
-        f"<td>{'⚠ upside down' if v['flipped'] else ''}</td></tr>"
+        f"<td>{'⚠ upside down' if v['flipped'] else word(v)}</td></tr>"
         for v in ordered["volumes"]
     )
     plots = []

@@ -49,14 +49,16 @@ def suggest(study: Path, /, *, json: bool = False, **values: Any) -> int:
     return DONE
 
 
-def finetune(study: Path, /, *, resume: str | None = None, json: bool = False, **values: Any) -> int:
+def finetune(
+    study: Path, /, *, resume: str | None = None, name: str = "", json: bool = False, **values: Any
+) -> int:
     """Train a segmentation network, or go on with one."""
     from napari_sortingloss.segment.finetune import finetune as job
     from napari_sortingloss.segment.settings import FinetuneSettings
 
     given = as_tuples(values)
     if resume is None:
-        events = job(Study.open(study), FinetuneSettings(**given))
+        events = job(Study.open(study), FinetuneSettings(**given), name=name)
     else:
         events = job(Study.open(study), resume=resume, changes=given)
     drive(events, as_json=json, summary=summaries.finetune)

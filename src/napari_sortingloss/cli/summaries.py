@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from napari_sortingloss.cli.console import COUNTS, time_text
+from napari_sortingloss.pretext.directions import directions, word
 from napari_sortingloss.pretext.headline import headline, measured_on
 from napari_sortingloss.study.boxes import NO_BOX
 from napari_sortingloss.study.convert import bytes_text
@@ -80,11 +81,19 @@ def listing(result: Result) -> str:
         head += ["annotated slices", "predicted by", "cut from"]
         text = table(*_without_empty_columns(volumes, head))
     runs = [
-        [run["run"], run["state"], f"{run['step']} of {run['steps']}", _result(run)] for run in result["runs"]
+        [
+            run["run"],
+            run["name"],
+            run["state"],
+            f"{run['step']} of {run['steps']}" if run["steps"] else str(run["step"]),
+            _result(run),
+        ]
+        for run in result["runs"]
     ]
     if result["classes"]:
         text += "\n\nclasses: " + ", ".join(f"{one['name']} ({one['value']})" for one in result["classes"])
-    return text + ("\n\n" + table(runs, ["run", "state", "step", "result"]) if runs else "")
+    head = ["run", "name", "state", "step", "result"]
+    return text + ("\n\n" + table(*_without_empty_columns(runs, head)) if runs else "")
 
 
 def _said_of_box(found: Mapping[str, Any] | None) -> str:
@@ -142,11 +151,12 @@ def order(result: Result) -> str:
             f"{volume['mean_displacement']:.1f}",
             f"{volume['random_displacement']:.1f}",
             f"{volume['spearman']:+.2f}",
-            "upside down?" if volume["flipped"] else "",
+            word(volume),
         ]
         for volume in result["volumes"]
     ]
-    return table(rows, ["volume", "mean displacement (slices)", "random", "Spearman", ""])
+    text = table(rows, ["volume", "mean displacement (slices)", "random", "Spearman", ""])
+    return f"{text}\nStored upside down: {directions(result['volumes']).said}."
 
 
 def localize(result: Result) -> str:
@@ -214,12 +224,11 @@ def export(result: Result) -> str:
 
 def demo(result: Result) -> str:
     """Summarise ``demo``."""
-    flipped = ", ".join(result["flipped"]) or "none"
     count = len(result["slices"])
     return (
         f"The slices of unseen fish were ordered with a mean displacement of "
         f"{result['mean_displacement']:.2f} slices (random: {result['random_displacement']:.2f}).\n"
-        f"Stored upside down: {flipped}.\n"
+        f"Stored upside down: {result['directions']}.\n"
         f"The fish were found with a mean error of the box faces of {100 * result['box_error']:.1f} % of the volume's side "
         f"({100 * result['box_error_held_back']:.1f} % on unseen fish); cropping removes "
         f"{100 * result['removed_fraction']:.0f} % of the voxels.\n"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from napari_sortingloss.cli.options import STUDY, option, options_of, positional
+from napari_sortingloss.cli.options import NAME, RESUME, STUDY, option, options_of, positional
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ def entries(task: str) -> list[Entry]:
                 STUDY,
                 option("task", Literal[tuple(TASKS)], task, "The self-supervised task; it decides which options there are."),
                 *options_of(settings_for(task)),
-                option("resume", str | None, None, "Go on with this run from its last checkpoint, with its settings."),
+                RESUME,
+                NAME,
             ],
         ),
         Entry(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_sortingloss.cli.options import STUDY, option, options_of, positional
+from napari_sortingloss.cli.options import NAME, RESUME, STUDY, options_of, positional
 
 if TYPE_CHECKING:
     from napari_sortingloss.cli.table import Entry
@@ -66,7 +66,8 @@ def segment_entries() -> list[Entry]:
             [
                 STUDY,
                 *options_of(FinetuneSettings, without=SETTLED),
-                option("resume", str | None, None, "Go on with this run from its last checkpoint, with its settings."),
+                RESUME,
+                NAME,
             ],
         ),
         Entry(

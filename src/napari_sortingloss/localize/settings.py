@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from napari_sortingloss.settings import Setting, Settings
+from napari_sortingloss.settings import AUTOMATIC, Setting, Settings
 
 Recipe = Literal["measured", "published"]
 Statistic = Literal["sensitivity", "variance", "relative variance"]
@@ -30,7 +30,9 @@ class LocalizeSettings(Settings):
 
     run: Annotated[
         str,
-        Setting("The pre-training run whose network is asked (its id or the start of it).", hidden=True),
+        Setting(
+            "The pre-training run whose network is asked (its id, the start of it, or its name).", hidden=True
+        ),
     ]
     volumes: Annotated[
         tuple[str, ...],
@@ -126,7 +128,7 @@ class LocalizeSettings(Settings):
     ] = "auto"
     threads: Annotated[
         int,
-        Setting("How many processor cores compute; 0 for all.", low=0, high=1024, more=True),
+        Setting("How many processor cores compute; 0 for all.", low=0, high=1024, more=True, zero=AUTOMATIC),
     ] = 0
 
     def resolved(self) -> LocalizeSettings:

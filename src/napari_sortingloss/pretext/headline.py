@@ -23,6 +23,10 @@ class Headline:
         What a network that knows nothing shows, with two decimals; empty where that is not known.
     measured_on : str
         On how many volumes, ``"1 of 2"``, where some were left out of it, see `measured_on`; empty otherwise.
+    metric : str
+        The name of the figure among those of a split.
+    number : float
+    lower_is_better : bool
     """
 
     title: str
@@ -30,6 +34,14 @@ class Headline:
     unit: str
     random: str
     measured_on: str = ""
+    metric: str = ""
+    number: float = 0.0
+    lower_is_better: bool = False
+
+    @property
+    def short(self) -> str:
+        """The title without "mean"."""
+        return self.title.removeprefix("mean ")
 
     @property
     def beside(self) -> str:
@@ -39,9 +51,9 @@ class Headline:
 
 
 _KNOWN = {
-    "mean_displacement": ("mean displacement", " slices", "random_displacement"),
-    "accuracy": ("accuracy", "", "random_accuracy"),
-    "mean_iou": ("mean IoU", "", "random_iou"),
+    "mean_displacement": ("mean displacement", " slices", "random_displacement", True),
+    "accuracy": ("accuracy", "", "random_accuracy", False),
+    "mean_iou": ("mean IoU", "", "random_iou", False),
 }
 
 
@@ -53,12 +65,13 @@ def headline(values: Mapping[str, Any] | None) -> Headline | None:
     values : mapping or None
         As in the ``values`` of `napari_sortingloss.events.Metrics`.
     """
-    for metric, (title, unit, chance) in _KNOWN.items():
+    for metric, (title, unit, chance, lower) in _KNOWN.items():
         value = (values or {}).get(metric)
         if value is not None:
             random = (values or {}).get(chance)
             known = "" if random is None else f"{random:.2f}"
-            return Headline(title, f"{value:.2f}", unit, known, measured_on(values or {}))
+            on = measured_on(values or {})
+            return Headline(title, f"{value:.2f}", unit, known, on, metric, float(value), lower)
     return None
 
 

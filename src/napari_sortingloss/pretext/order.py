@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from napari_sortingloss.errors import BadInput, BadSetting, readable_os_errors
 from napari_sortingloss.events import Event, Notice, Progress, Result
 from napari_sortingloss.pretext import displacement as d
+from napari_sortingloss.pretext.directions import FLIPPED
 from napari_sortingloss.settings import Setting, Settings
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ FILE = "order.json"
 
 ORDERED_BY = "sorting"
 """The task whose networks give slices a score."""
-
-FLIPPED = -0.5
-"""Spearman's rho below which a volume is clearly reversed."""
 
 THUMBNAIL = 32
 """Side in pixels of the small copies by which empty slices are told."""
@@ -44,7 +42,8 @@ class OrderSettings(Settings):
     run: Annotated[
         str,
         Setting(
-            "The pre-training run whose network orders the slices (its id or the start of it).", hidden=True
+            "The pre-training run whose network orders the slices (its id, the start of it, or its name).",
+            hidden=True,
         ),
     ]
     volumes: Annotated[

@@ -18,6 +18,7 @@ from napari_sortingloss.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Run, RunWriter, Study, Volume
+    from napari_sortingloss.training.pace import Pace
 
 KIND = "pretrain"
 """The kind of run, see `napari_sortingloss.study.Run`."""
@@ -31,6 +32,7 @@ def pretrain(
     settings: TrainSettings | None = None,
     resume: str | None = None,
     changes: Mapping[str, Any] | None = None,
+    name: str = "",
 ) -> Iterator[Event]:
     """Pre-train, or go on with a run: a job.
 
@@ -44,6 +46,8 @@ def pretrain(
         The id of a run to go on with from its last checkpoint.
     changes : mapping, optional
         With `resume`: settings to change, of those in `training.session.CHANGEABLE`; more ``steps`` train on.
+    name : str
+        What a person calls the new run.
 
     Yields
     ------
@@ -65,7 +69,7 @@ def pretrain(
     elif settings is None:
         raise ValueError("a new run needs settings")
     else:
-        yield from _begin(study, settings)
+        yield from _begin(study, settings, name)
 
 
 def choose_volumes(study: Study, settings: TrainSettings) -> tuple[list[Volume], list[Volume]]:
@@ -73,7 +77,22 @@ def choose_volumes(study: Study, settings: TrainSettings) -> tuple[list[Volume],
     return session.choose_volumes(study, settings, "Cannot pre-train")
 
 
-def _begin(study: Study, settings: TrainSettings) -> Iterator[Event]:
+def time_steps(study: Study, settings: TrainSettings) -> Pace:
+    """Train a few steps as a run with these settings would, leave nothing of them, and return what they took.
+
+    Raises
+    ------
+    UserError
+        If no run could begin.
+    """
+    from napari_sortingloss.training.trial import time_steps
+
+    settings, train, validation = _settle(study, settings)
+    return time_steps(task_class(settings.task)(settings), study, train, validation)
+
+
+def _settle(study: Study, settings: TrainSettings) -> tuple[TrainSettings, list[Volume], list[Volume]]:
+    """Settle what a new run trains on: the names that patterns mean, and the scale of its slices."""
     train, validation = choose_volumes(study, settings)
     field = settings.field_of_view
     settings = settings.replace(
@@ -82,8 +101,13 @@ def _begin(study: Study, settings: TrainSettings) -> Iterator[Event]:
         field_of_view=common_field(settings.shown([*train, *validation])) if field is None else field,
     )
     task_class(settings.task)(settings).check([*train, *validation])
+    return settings, train, validation
+
+
+def _begin(study: Study, settings: TrainSettings, name: str) -> Iterator[Event]:
+    settings, train, validation = _settle(study, settings)
     session.check_space(study, settings, train, "Cannot pre-train")
-    writer = session.new_writer(study, KIND, settings)
+    writer = session.new_writer(study, KIND, settings, name)
     yield from _fit(study, settings, writer, train, validation, resume=False)
 
 

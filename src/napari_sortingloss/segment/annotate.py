@@ -73,7 +73,7 @@ class AnnotateSettings(Settings):
     ] = ()
     run: Annotated[
         str,
-        Setting("The run that suggests slices (its id or the start of it).", hidden=True),
+        Setting("The run that suggests slices (its id, the start of it, or its name).", hidden=True),
     ] = ""
 
 

@@ -48,7 +48,10 @@ class EvaluateSettings(Settings):
 
     run: Annotated[
         str,
-        Setting("The fine-tuning run whose predictions are scored (its id or the start of it).", hidden=True),
+        Setting(
+            "The fine-tuning run whose predictions are scored (its id, the start of it, or its name).",
+            hidden=True,
+        ),
     ] = ""
     volumes: Annotated[
         tuple[str, ...],

@@ -17,6 +17,7 @@ from napari_sortingloss.training import session
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Run, RunWriter, Study
+    from napari_sortingloss.training.pace import Pace
 
 __all__ = ["KIND", "finetune"]
 
@@ -29,6 +30,7 @@ def finetune(
     settings: FinetuneSettings | None = None,
     resume: str | None = None,
     changes: Mapping[str, Any] | None = None,
+    name: str = "",
 ) -> Iterator[Event]:
     """Fine-tune, or go on with a run: a job.
 
@@ -41,6 +43,8 @@ def finetune(
         The id of a run to go on with from its last checkpoint, on the annotations as they are now.
     changes : mapping, optional
         With `resume`: settings to change, of those in `training.session.CHANGEABLE`; more ``steps`` train on.
+    name : str
+        What a person calls the new run.
 
     Yields
     ------
@@ -61,10 +65,28 @@ def finetune(
     if resume is not None:
         yield from _resume(study, study.run(resume), settings, changes or {})
     else:
-        yield from _begin(study, settings or FinetuneSettings())
+        yield from _begin(study, settings or FinetuneSettings(), name)
 
 
-def _begin(study: Study, settings: FinetuneSettings) -> Iterator[Event]:
+def time_steps(study: Study, settings: FinetuneSettings) -> Pace:
+    """Train a few steps as a run with these settings would, leave nothing of them, and return what they took.
+
+    Raises
+    ------
+    UserError
+        If no run could begin.
+    """
+    from napari_sortingloss.segment.task import SegmentationTask
+    from napari_sortingloss.training.trial import time_steps
+
+    settings, earlier, _ = settle_beginning(study, settings)
+    plan = plan_run(study, settings, earlier)
+    task = SegmentationTask(plan.settings)
+    task.check(plan.train)
+    return time_steps(task, study, plan.train, plan.validation)
+
+
+def _begin(study: Study, settings: FinetuneSettings, name: str) -> Iterator[Event]:
     settings, earlier, notices = settle_beginning(study, settings)
     plan = plan_run(study, settings, earlier)
     _check_predicted(study, plan)
@@ -72,7 +94,7 @@ def _begin(study: Study, settings: FinetuneSettings) -> Iterator[Event]:
     if settings.freeze and settings.init == SCRATCH:
         notices.append(Notice(message="Nothing is frozen: a run from scratch takes nothing over."))
     session.check_space(study, plan.settings, plan.train, WHAT)
-    writer = session.new_writer(study, KIND, plan.settings)
+    writer = session.new_writer(study, KIND, plan.settings, name)
     yield from _train(study, plan, writer, notices, resume=False)
 
 

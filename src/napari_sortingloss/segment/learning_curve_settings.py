@@ -106,6 +106,12 @@ class LearningCurveSettings(Settings):
             raise BadSetting(
                 f"Cannot annotate {self.slices} slices", "each number must be 1 or more", "give e.g. 1 2 5"
             )
+        if self.finetune.endless:
+            raise BadSetting(
+                "Cannot measure a learning curve with 0 steps",
+                "no trial would ever end",
+                "give a number of steps",
+            )
 
     @classmethod
     def of(cls, **values: Any) -> LearningCurveSettings:

@@ -14,7 +14,9 @@ class PredictSettings(Settings):
 
     run: Annotated[
         str,
-        Setting("The fine-tuning run whose network predicts (its id or the start of it).", hidden=True),
+        Setting(
+            "The fine-tuning run whose network predicts (its id, the start of it, or its name).", hidden=True
+        ),
     ]
     volumes: Annotated[
         tuple[str, ...],

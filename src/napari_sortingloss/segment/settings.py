@@ -11,7 +11,7 @@ from napari_sortingloss.networks import segmenter_info
 from napari_sortingloss.settings import Setting
 from napari_sortingloss.study.classes import LabelClass
 from napari_sortingloss.training.curves import Curve
-from napari_sortingloss.training.settings import TrainSettings
+from napari_sortingloss.training.settings import UNTIL_STOPPED, TrainSettings
 
 SCRATCH = "scratch"
 """Begin with fresh weights."""
@@ -41,7 +41,7 @@ class FinetuneSettings(TrainSettings):
     init: Annotated[
         str,
         Setting(
-            "What to begin with: the id of a pre-training run, of an earlier fine-tuning run, or 'scratch'.",
+            "What to begin with: a pre-training run or an earlier fine-tuning run (id or name), or 'scratch'.",
             label="Begin with",
         ),
     ] = SCRATCH
@@ -55,11 +55,13 @@ class FinetuneSettings(TrainSettings):
     steps: Annotated[
         int,
         Setting(
-            "How many batches to train on.",
-            "More is better until the validation curve is flat.",
-            low=1,
+            "How many batches to train on; with 0 the run goes on until you stop it.",
+            "100 are enough for a first look; more is better until the validation curve is flat.",
+            low=0,
             high=10_000_000,
             step=100,
+            zero=UNTIL_STOPPED,
+            presets=((100, "first look"), (800, "the default"), (0, "")),
         ),
     ] = 800
     batch: Annotated[
@@ -220,7 +222,7 @@ class FinetuneSettings(TrainSettings):
     also_from: Annotated[
         str,
         Setting(
-            "A fine-tuning run whose predictions are learnt from too, where it was sure (its id or the start of it).",
+            "A fine-tuning run whose predictions are learnt from too, where it was sure (its id, the start of it, or its name).",
             "Predict volumes with it first, with the uncertainty, best across three axes: what they agree on teaches the "
             "network about slices that nobody painted.",
             hidden=True,
@@ -331,6 +333,10 @@ class FinetuneSettings(TrainSettings):
     def taken(self) -> tuple[str, ...]:
         """Return the parts of the encoder that are taken over from `init`."""
         return () if self.init == SCRATCH else TAKEN[self.take]
+
+    def measured_on(self) -> int:
+        """Return on how many slices a run that has begun measures."""
+        return len(self.kept)
 
     def decoder(self) -> tuple[float, float]:
         """Return millions of weights of the decoder, and the bytes it keeps for each pixel."""

@@ -44,7 +44,7 @@ class SuggestSettings(Settings):
     run: Annotated[
         str,
         Setting(
-            "The run whose network looks at the slices (its id or the start of it): a pre-training run, or a fine-tuning "
+            "The run whose network looks at the slices (its id, the start of it, or its name): a pre-training run, or a fine-tuning "
             "run, which also says where it is unsure.",
             hidden=True,
         ),

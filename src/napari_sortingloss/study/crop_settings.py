@@ -28,7 +28,7 @@ class CropSettings(Settings):
     run: Annotated[
         str | None,
         Setting(
-            "Whose boxes to cut to: a run's id or the start of it.",
+            "Whose boxes to cut to: a run's id, the start of it, or its name.",
             "Left empty, the newest box that was accepted, or else the newest.",
             more=True,
         ),

@@ -65,7 +65,7 @@ class ExportSettings(Settings):
     run: Annotated[
         str | None,
         Setting(
-            help="Whose prediction, box, hull or uncertainty: a run's id or the start of it.",
+            help="Whose prediction, box, hull or uncertainty: a run's id, the start of it, or its name.",
             when="Left empty, the newest prediction, and of boxes the newest that was accepted, or else the newest.",
         ),
     ] = None

@@ -23,6 +23,7 @@ from napari_sortingloss.study.parts import remove_dead_parts, remove_folder, wri
 from napari_sortingloss.study.prediction_writer import place_predictions, tidy_predictions
 from napari_sortingloss.study.pyramid import level_factors
 from napari_sortingloss.study.references import place_reference
+from napari_sortingloss.study.run_names import checked_name, find_run, write_name
 from napari_sortingloss.study.run_writer import RunWriter
 from napari_sortingloss.study.runs import Run, list_runs, make_run
 from napari_sortingloss.study.schema import (
@@ -355,27 +356,31 @@ class Study:
         return found
 
     def run(self, name: str) -> Run:
-        """Return a run by its id, or by the beginning of it that only one has.
+        """Return a run by its id, by the beginning of it that only one has, or by its name.
 
         Raises
         ------
         StudyError
             If none or several fit.
         """
-        runs = self.runs()
-        fitting = [run for run in runs if run.id == name] or [run for run in runs if run.id.startswith(name)]
-        if len(fitting) == 1 and name:
-            return fitting[0]
-        what = f"Cannot find run '{name}' in '{self.name}'"
-        ids = [run.id for run in fitting or runs]
-        if not ids:
-            raise StudyError(what, "the study has no runs yet", "pre-train first")
-        listed = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
-        raise StudyError(
-            what, f"{'these fit' if fitting else 'the study has'} {listed}", "choose one of these"
-        )
+        return find_run(self.runs(), name, self.path)
 
-    def new_run(self, kind: str, task: str, settings: Mapping[str, Any]) -> RunWriter:
+    def name_run(self, run: str, name: str) -> None:
+        """Give a run a name that people can tell it by; its id and its folder stay. An empty one takes it away.
+
+        Raises
+        ------
+        StudyError
+            If there is no such run.
+        BadSetting
+            If another run has that name, or it stands for something else.
+        OutOfSpace, UserError
+            If it cannot be written.
+        """
+        found = self.run(run)
+        write_name(found.path, checked_name(name, [other for other in self.runs() if other.id != found.id]))
+
+    def new_run(self, kind: str, task: str, settings: Mapping[str, Any], name: str = "") -> RunWriter:
         """Begin a run and hold it for writing.
 
         Parameters
@@ -386,9 +391,13 @@ class Study:
             What it trains, e.g. ``"sorting"``; the id begins with it.
         settings : mapping
             JSON-ready, from `Settings.to_json`.
+        name : str
+            What a person calls it; empty for none.
 
         Raises
         ------
+        BadSetting
+            If the name is taken.
         OutOfSpace, UserError
             If the folder cannot be written.
         """
@@ -396,4 +405,5 @@ class Study:
             raise BadSetting(
                 f"Cannot begin a run '{task}'", "the name becomes a folder", "use letters and digits"
             )
-        return make_run(self.path / "runs", kind, task, settings)
+        name = checked_name(name, self.runs()) if name else ""
+        return make_run(self.path / "runs", kind, task, settings, name)

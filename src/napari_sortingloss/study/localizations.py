@@ -23,6 +23,7 @@ from napari_sortingloss.study.localization_record import (
 )
 from napari_sortingloss.study.localization_writer import LocalizationWriter
 from napari_sortingloss.study.ome import PROVENANCE
+from napari_sortingloss.study.run_names import fitting_runs
 from napari_sortingloss.study.schema import NewerSchemaError, VolumeRecord
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def find_localization(study: Study, volume: str, run: str | None = None) -> Loca
     study : Study
     volume : str
     run : str, optional
-        A run's id, or the beginning that only one has; see `read_localization` for what is chosen without it.
+        A run's id, its name, or the beginning that only one has; see `read_localization` for what is chosen without it.
 
     Raises
     ------
@@ -120,7 +121,7 @@ def find_localization(study: Study, volume: str, run: str | None = None) -> Loca
     """
     runs = localized_runs(study, volume)
     if run is not None and run not in runs:
-        fitting = [one for one in runs if run and one.startswith(run)]
+        fitting = fitting_runs(study.path, runs, run)
         what = f"Cannot find where '{run}' saw the specimen of '{volume}'"
         if not fitting:
             raise NoBox(what, _have(runs), "choose one of these" if runs else "localise it first")

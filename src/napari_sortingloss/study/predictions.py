@@ -15,6 +15,7 @@ from napari_sortingloss.study.prediction_record import (
     read_prediction,
 )
 from napari_sortingloss.study.prediction_writer import PredictionWriter
+from napari_sortingloss.study.run_names import fitting_runs
 
 if TYPE_CHECKING:
     from napari_sortingloss.study.folder import Study
@@ -57,7 +58,7 @@ def find_prediction(study: Study, volume: str, run: str | None = None) -> Predic
     study : Study
     volume : str
     run : str, optional
-        A run's id, or the beginning that only one has; the newest prediction if not given.
+        A run's id, its name, or the beginning that only one has; the newest prediction if not given.
 
     Raises
     ------
@@ -74,7 +75,7 @@ def find_prediction(study: Study, volume: str, run: str | None = None) -> Predic
             read_prediction(record, one, prediction_path(study, volume, one), complete=True) for one in runs
         ]
         return max(found, key=lambda one: (one.created, one.run))
-    fitting = [one for one in runs if one == run] or [one for one in runs if run and one.startswith(run)]
+    fitting = fitting_runs(study.path, runs, run)
     if len(fitting) != 1:
         why = f"these runs fit: {', '.join(fitting)}" if fitting else f"it was predicted by {', '.join(runs)}"
         raise StudyError(f"{what} by '{run}'", why, "choose one of these")

@@ -18,6 +18,7 @@ from napari_sortingloss.study import atomic
 from napari_sortingloss.study.lock import is_owned
 from napari_sortingloss.study.parts import remove_folder
 from napari_sortingloss.study.run_log import EventLog, LineReader, decode
+from napari_sortingloss.study.run_names import read_name, write_name
 from napari_sortingloss.study.run_writer import HEARTBEAT_FILE, RunWriter
 from napari_sortingloss.study.schema import now
 
@@ -70,6 +71,11 @@ class Run:
         except (OSError, ValueError, KeyError, TypeError):
             self.problem = f"its '{SETTINGS_FILE}' is missing or damaged"
         self._digest = _Digest(path / EVENTS_FILE)
+
+    @property
+    def name(self) -> str:
+        """What a person calls it, as the disk says now; empty where it has no name."""
+        return read_name(self.path)
 
     def __repr__(self) -> str:
         return f"Run({self.id!r})"
@@ -206,6 +212,7 @@ class _Digest:
     def _note(self, event: Event) -> None:
         if isinstance(event, StateChanged):
             self.state = event
+            self.step = max(self.step, event.step)
         elif isinstance(event, Result):
             self.result = event
         elif isinstance(event, Metrics):
@@ -254,7 +261,7 @@ def _age(run: Run) -> tuple[str, int, str]:
     return stamp, int(tail) if tail.isdigit() and len(tail) < 6 else 1, run.id
 
 
-def make_run(folder: Path, kind: str, task: str, settings: Mapping[str, Any]) -> RunWriter:
+def make_run(folder: Path, kind: str, task: str, settings: Mapping[str, Any], name: str = "") -> RunWriter:
     """Make a run's folder, ``TASK-YYMMDD-HHMMSS``, and hold it for writing.
 
     Raises
@@ -276,6 +283,7 @@ def make_run(folder: Path, kind: str, task: str, settings: Mapping[str, Any]) ->
                 count += 1
                 path = folder / f"{stem}-{count}"
         try:
+            write_name(path, name)
             atomic.write_json(path / SETTINGS_FILE, document)
         except BaseException:
             shutil.rmtree(path, ignore_errors=True)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Literal
 import psutil
 
 from napari_sortingloss.networks import encoder_info
+from napari_sortingloss.training.pace import Pace, seconds_for
 from napari_sortingloss.training.settings import TrainSettings
-from napari_sortingloss.training.speeds import expected_speed
+from napari_sortingloss.training.speeds import known_pace
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Volume
@@ -62,23 +63,24 @@ class Estimate:
     ----------
     memory_bytes : int
         Peak memory on the device that computes.
-    seconds : float
-        Training time.
     disk_bytes : int
         Checkpoints and exported weights.
     device : str
         What will compute, e.g. ``"2 cores"``.
-    measured : bool
-        Whether the time comes from an earlier run on this computer.
+    pace : Pace or None
+        What the parts of such a run take on this computer; None where none was timed yet.
+    seconds : float or None
+        How long the run takes, with getting ready, measuring and saving, but without loading the libraries; None where
+        that is not known, or the run has no end.
     problem : str
         What speaks against starting, e.g. too little memory; empty when nothing does.
     """
 
     memory_bytes: int
-    seconds: float
     disk_bytes: int
     device: str
-    measured: bool
+    pace: Pace | None = None
+    seconds: float | None = None
     problem: str = ""
 
 
@@ -128,7 +130,7 @@ def uses_bfloat16(settings: TrainSettings, kind: Kind) -> bool:
     return has_bfloat16() if kind == "cpu" else kind == "cuda"
 
 
-def estimate(settings: TrainSettings, volumes: Sequence[Volume] = ()) -> Estimate:
+def estimate(settings: TrainSettings, volumes: Sequence[Volume] = (), measured_on: int = 0) -> Estimate:
     """Say what a run will need before it starts.
 
     Parameters
@@ -137,12 +139,14 @@ def estimate(settings: TrainSettings, volumes: Sequence[Volume] = ()) -> Estimat
         The settings of the run.
     volumes : sequence of Volume
         What it will train on: fewer slices than asked for make a step smaller.
+    measured_on : int
+        On how many volumes, or slices that are held back, it will measure.
 
     Returns
     -------
     Estimate
         Memory from the encoder's weights (with gradients and Adam's two moments) and the activations of one step;
-        time from the last measured speed of such a run on this computer, or a cautious default.
+        time from what such runs took on this computer.
     """
     device = pick_device(settings)
     info = encoder_info(settings.encoder)
@@ -159,14 +163,16 @@ def estimate(settings: TrainSettings, volumes: Sequence[Volume] = ()) -> Estimat
     memory = processes * (
         BASE_BYTES[device.kind] + int((info.weights_mib + activations) * 2**20 + more_parameters * 16e6)
     )
-    speed, measured = expected_speed(settings, device)
+    pace = known_pace(settings, device, volumes)
     weights = (info.parameters + more_parameters) * 4e6
     return Estimate(
         memory_bytes=memory,
-        seconds=settings.steps * slices / speed,
         disk_bytes=int(CHECKPOINTS * 3 * weights + weights),
         device=_cores_text(settings.threads) if device.kind == "cpu" and settings.threads else device.title,
-        measured=measured,
+        pace=pace,
+        seconds=None
+        if pace is None or settings.endless
+        else pace.ready + seconds_for(pace, settings, measured_on),
         problem=_problem(device, memory),
     )
 

@@ -33,6 +33,8 @@ class Feed:
         Each process draws batches of its own.
     first, stop : int
         The steps to feed, half-open.
+    ahead : int, optional
+        How many batches may be made before they are asked for.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Feed:
         rank: int,
         first: int,
         stop: int,
+        ahead: int | None = None,
     ) -> None:
         self._device = device
         pin = device.type == "cuda"
@@ -56,7 +59,8 @@ class Feed:
                 tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
             return step, batch, tensors
 
-        self._loader = BatchLoader(make, first, stop - first, machine.workers, max(4, 2 * machine.workers))
+        ahead = ahead or max(4, 2 * machine.workers)
+        self._loader = BatchLoader(make, first, stop - first, machine.workers, ahead)
 
     def next(self) -> tuple[int, DeviceBatch]:
         """Return how many slices the batch of the next step holds, and the batch on the device."""

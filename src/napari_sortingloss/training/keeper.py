@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_sortingloss.errors import BadSetting
 from napari_sortingloss.events import Saved
 from napari_sortingloss.study.previews import remove_preview_after
 from napari_sortingloss.training import checkpoints, failures
@@ -14,6 +13,7 @@ from napari_sortingloss.training.curves import Curve
 from napari_sortingloss.training.engine import Engine
 from napari_sortingloss.training.export import export_encoder, export_model
 from napari_sortingloss.training.pictures import remove_pictures_after
+from napari_sortingloss.training.session import all_steps_done
 
 if TYPE_CHECKING:
     from napari_sortingloss.networks.weights import InputSpec
@@ -29,7 +29,7 @@ def begin_anew_or_again(writer: RunWriter | None, resume: bool, steps: int) -> c
         The run, held for writing; None in a process that does not write.
     resume : bool
     steps : int
-        How many the run is to have in the end.
+        How many the run is to have in the end; 0 for a run without an end.
 
     Returns
     -------
@@ -50,12 +50,8 @@ def begin_anew_or_again(writer: RunWriter | None, resume: bool, steps: int) -> c
     if not resume:
         return None
     found = checkpoints.load_checkpoint(folder)
-    if found.step >= steps:
-        raise BadSetting(
-            f"Cannot go on with '{folder.name}'",
-            f"it has done all its {found.step} steps",
-            f"ask for more than {found.step} steps",
-        )
+    if steps and found.step >= steps:
+        raise all_steps_done(folder.name, found.step)
     writer.rewind(found.step)
     remove_pictures_after(folder, found.step)
     remove_preview_after(folder, found.step)

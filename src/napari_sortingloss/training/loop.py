@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, nullcontext, suppress
@@ -19,9 +20,10 @@ from napari_sortingloss.training.interrupts import deaf, unbroken
 from napari_sortingloss.training.keeper import Keeper, begin_anew_or_again
 from napari_sortingloss.training.machine import choose_machine
 from napari_sortingloss.training.meters import Every, Sums
+from napari_sortingloss.training.pace import SAVE_SECONDS, Laps
 from napari_sortingloss.training.place import Place
 from napari_sortingloss.training.reporter import Reporter
-from napari_sortingloss.training.speeds import remember_speed
+from napari_sortingloss.training.speeds import known_pace, remember_pace
 from napari_sortingloss.training.task import PretextTask, StepOutput
 from napari_sortingloss.training.world import Workers, World, own_place, own_places, part
 
@@ -31,14 +33,8 @@ if TYPE_CHECKING:
 REVIEW_EVERY = 20
 """Steps between two calls of `PretextTask.review`."""
 
-SAVE_SECONDS = 60.0
-"""A checkpoint is never much older than this."""
-
 PAUSE_SECONDS = 0.2
 """How often a paused run looks whether it may go on."""
-
-SPEED_AFTER_SECONDS = 20.0
-"""A run shorter than this says nothing about the speed of the next one."""
 
 
 class _Order(IntFlag):
@@ -49,6 +45,7 @@ class _Order(IntFlag):
     PAUSE = 2
     REPORT = 4
     SAVE = 8
+    LEAVE = 16
 
 
 def fit(
@@ -118,12 +115,16 @@ class _Fit:
         self.keeper = Keeper(writer.run.path if writer else None, main_curve(task.curves), task.whole_model)
         self.step = 0
         self.before = (0.0, 0)  # seconds and slices of earlier sessions
-        self.report = Reporter(writer, self.settings.steps)
+        self.measured_on = self.settings.measured_on() if validation else 0
+        self.began = time.monotonic()
+        expected = known_pace(self.settings, pick_device(self.settings), train) if writer else None
+        self.report = Reporter(writer, self.settings.steps, Laps(self.settings, self.measured_on, expected))
         self.save_due = Every(SAVE_SECONDS, at_once=False)
         self.begun = False  # the run's state says that it is running
         self.whole = False  # what is in memory is the state after `step` steps
         self.paused = False
         self.training = False  # all processes are between two steps, waiting for an order
+        self.leaving = False  # nothing is measured any more
         self.workers: Workers | None = None
 
     def run(self) -> Generator[Event]:
@@ -131,12 +132,12 @@ class _Fit:
             try:
                 yield from self._begin()
                 outcome = yield from self._train()
-                yield from self._end(outcome)
+                yield from self._end(*outcome)
             except GeneratorExit:
-                self._leave("stopped", "the run was closed")
+                self._leave(*self._ended("the run was closed"))
                 raise
             except KeyboardInterrupt:
-                self._leave("stopped", "the run was interrupted")
+                self._leave(*self._ended("the run was interrupted"))
                 raise
             except Exception as error:
                 told = self._explained(error)
@@ -191,34 +192,52 @@ class _Fit:
             yield self.report.progress(self.step, "starting processes")
         self.place = own_place(**first)
 
-    def _train(self) -> Generator[Event, None, State]:
+    def _train(self) -> Generator[Event, None, tuple[State, str]]:
         alone = self.world.size == 1
         self.training = True
         self.report.clock.start()
-        while self.step < self.settings.steps:
-            with nullcontext() if alone else unbroken():
-                order = _Order(self.world.agree(self._decide()))
-                if order & _Order.STOP:
-                    self.training = False
-                    return "stopped"
-                events = self._pause() if order & _Order.PAUSE else self._turn(order)
-                if not alone:  # the others must never wait for whoever reads the events
-                    events = iter(list(events))
-            yield from events
+        self.report.laps.start()
+        self.prepared = time.monotonic() - self.began
+        try:
+            while self.settings.endless or self.step < self.settings.steps:
+                with nullcontext() if alone else unbroken():
+                    order = _Order(self.world.agree(self._decide()))
+                    if order & _Order.STOP:
+                        self.training, self.leaving = False, bool(order & _Order.LEAVE)
+                        return self._ended("")
+                    events = self._pause() if order & _Order.PAUSE else self._turn(order)
+                    if not alone:  # the others must never wait for whoever reads the events
+                        events = iter(list(events))
+                yield from events
+        except KeyboardInterrupt:  # on a terminal this is how a run without an end is stopped
+            if not (self.settings.endless and self.whole and self.step and alone):
+                raise
+            self.training = False
+            return self._ended("")
         self.training = False
-        return "finished"
+        return "finished", ""
 
-    def _end(self, outcome: State) -> Iterator[Event]:
+    def _ended(self, why: str) -> tuple[State, str]:
+        """Return what a run has come to that somebody has ended: one that has no end of its own is finished then."""
+        if self.settings.endless and self.step:
+            return "finished", f"{why or 'stopped by you'} after {self.step:,} steps"
+        return "stopped", why
+
+    def _end(self, outcome: State, message: str) -> Iterator[Event]:
         self.report.clock.stop()
         yield from self._save()
+        last_steps = self.step % self.settings.validate_every
+        if self.settings.endless and last_steps and not self.leaving:  # they count too
+            yield from self._tell_training()
+            yield from self._judge(measure=True, save=True)
+            self.report.clock.stop()
         if self.writer is None:
             return
         speed = self.report.clock.slices / self.report.clock.seconds if self.report.clock.seconds > 0 else 0.0
-        if self.report.clock.seconds > SPEED_AFTER_SECONDS:
-            cores = self.machine.threads * self.place.local_size if self.machine.kind == "cpu" else 1
-            each = speed if self.machine.kind == "cpu" else speed / self.world.size
-            remember_speed(self.settings, pick_device(self.settings), each, cores)
-        yield self.report.state(outcome, self.step)
+        pace = self.report.laps.whole(self.prepared)
+        if pace is not None:
+            remember_pace(self.settings, pick_device(self.settings), self.train, pace)
+        yield self.report.state(outcome, self.step, message)
         value = {
             "run": self.writer.run.id,
             "state": outcome,
@@ -234,8 +253,8 @@ class _Fit:
     def _leave(self, state: State, message: str) -> None:
         """Save what can be saved and write the last state; nothing can be yielded any more."""
         together = getattr(self, "world", None) is not None and self.world.size > 1
-        if together and self.training and self.whole and state == "stopped":
-            self.world.agree(_Order.STOP)
+        if together and self.training and self.whole and state != "failed":
+            self.world.agree(_Order.STOP | _Order.LEAVE)
             together = False  # the others follow the order and save too
         if self.whole and not together and self.step > self.keeper.saved:
             try:
@@ -275,6 +294,7 @@ class _Fit:
         if self.writer is not None:
             self.writer.heartbeat()
             time.sleep(PAUSE_SECONDS)
+            self.report.laps.lap("pause")
             yield Progress(done=self.step, total=self.settings.steps, what="paused", unit="steps")
 
     def _turn(self, order: _Order) -> Iterator[Event]:
@@ -292,6 +312,7 @@ class _Fit:
                 self.step += 1
                 notices = self.task.review(self.step) if self.step % REVIEW_EVERY == 0 else ()
                 self.report.clock.step(count * self.world.size)
+                self.report.laps.lap("step")
                 self.whole = True
         except (RuntimeError, MemoryError) as error:
             if not failures.is_out_of_memory(error) or self.world.size > 1:
@@ -321,24 +342,30 @@ class _Fit:
         """Report, measure and save after a step, where it is time."""
         settings = self.settings
         last = self.step == settings.steps
-        measuring_step = last or self.step % settings.validate_every == 0
-        measure = bool(self.validation) and measuring_step
+        measure = last or self.step % settings.validate_every == 0
         save = self.step % settings.checkpoint_every == 0 or bool(order & _Order.SAVE) or last
-        if order & _Order.REPORT or measure or save:
-            self.whole = False  # until it is known that the loss is a number
-            told = list(self.report.training(self.step, self.world))
-            self.whole = True
-            yield from told
+        if order & _Order.REPORT or (measure and self.validation) or save:
+            yield from self._tell_training()
         yield from self.report.snapshot_if_due(self.step, output)
         yield from self.report.preview_if_due(
             self.step, lambda request: self.engine.preview(request, self.step)
         )
         yield from self.report.progress_if_due(self.step)
+        yield from self._judge(measure=measure, save=save)
+
+    def _tell_training(self) -> Iterator[Event]:
+        self.whole = False  # until it is known that the loss is a number
+        told = list(self.report.training(self.step, self.world))
+        self.whole = True
+        yield from told
+
+    def _judge(self, *, measure: bool, save: bool) -> Iterator[Event]:
+        """Measure and save, and keep what is the best so far."""
         best = False
-        if measure:
+        if measure and self.validation:
             yield from self._measure()
             best = self.keeper.is_better(self.report.measured)
-        elif measuring_step:
+        elif measure:
             yield from list(self._tables())
         if save and not self.validation:
             best = self.keeper.is_better(self.report.since_save())
@@ -362,6 +389,7 @@ class _Fit:
         # All written before any is handed on: who reads may close the run in between.
         pooled = self.task.pooled([{k: total for k, (total, _) in one.items()} for one in parts])
         told = [self.report.validation(self.step, parts, pooled), *self._tables()]
+        self.report.laps.lap("measure")
         self.report.clock.start()
         yield from told
 
@@ -390,10 +418,11 @@ class _Fit:
         )
         with unbroken():
             saved = self.keeper.save(self.engine, found, self.spec, best=best)
+        self.report.laps.lap("save")
         self.save_due.restart()
         for event in saved:
             yield self.report.tell(event)
 
     def _feed(self) -> None:
-        first, stop, rank = self.step, self.settings.steps, self.world.rank
+        first, stop, rank = self.step, self.settings.steps or sys.maxsize, self.world.rank
         self.feed = Feed(self.task, self.train, self.machine, self.engine.device, rank, first, stop)

@@ -114,9 +114,8 @@ class Clock:
     def __init__(self) -> None:
         self.seconds = 0.0
         self.slices = 0
-        self.steps = 0
         self._since: float | None = None
-        self._samples: deque[tuple[float, int, int]] = deque()
+        self._samples: deque[tuple[float, int]] = deque()
 
     def start(self) -> None:
         """Let it run."""
@@ -133,26 +132,15 @@ class Clock:
 
     def step(self, slices: int) -> None:
         """Count a step."""
-        self.steps += 1
         self.slices += slices
         now = self.now()
-        self._samples.append((now, self.slices, self.steps))
+        self._samples.append((now, self.slices))
         while len(self._samples) > 2 and now - self._samples[0][0] > self.WINDOW:
             self._samples.popleft()
 
-    def _recent(self) -> tuple[float, int, int]:
-        """Return the seconds, slices and steps of the last `WINDOW` seconds, without the first, slow step."""
-        if len(self._samples) < 2:
-            return self.now(), self.slices, self.steps
-        (t0, slices0, steps0), (t1, slices1, steps1) = self._samples[0], self._samples[-1]
-        return t1 - t0, slices1 - slices0, steps1 - steps0
-
     def speed(self) -> float:
-        """Return slices a second over the last seconds."""
-        seconds, slices, _ = self._recent()
-        return slices / seconds if seconds > 0 else 0.0
-
-    def seconds_for(self, steps: int) -> float | None:
-        """Return how long `steps` more steps will take, or None before the first one."""
-        seconds, _, done = self._recent()
-        return steps * seconds / done if done else None
+        """Return slices a second over the last `WINDOW` seconds, without the first, slow step."""
+        if len(self._samples) < 2:
+            return self.slices / self.now() if self.now() > 0 else 0.0
+        (t0, slices0), (t1, slices1) = self._samples[0], self._samples[-1]
+        return (slices1 - slices0) / (t1 - t0) if t1 > t0 else 0.0

@@ -25,6 +25,7 @@ from napari_sortingloss.events import (
 from napari_sortingloss.study import previews
 from napari_sortingloss.training import failures
 from napari_sortingloss.training.meters import Averages, Clock, Every, Recent, Sums, means, merge
+from napari_sortingloss.training.pace import Laps
 from napari_sortingloss.training.pictures import save_snapshot
 from napari_sortingloss.training.task import MatrixData, StepOutput
 from napari_sortingloss.training.world import World
@@ -56,18 +57,21 @@ class Reporter:
     writer : RunWriter or None
         The run to write to; None in a process that only trains along.
     steps : int
-        How many steps the run is to take.
+        How many steps the run is to take; 0 for a run without an end.
+    laps : Laps
+        What its parts take, from which the time that is left follows.
 
     Attributes
     ----------
     clock : Clock
         The time of training.
+    laps : Laps
     figures, measured : dict of str to float
         The figures of training, averaged over about the last 100 steps, and those of the last validation.
     """
 
-    def __init__(self, writer: RunWriter | None, steps: int) -> None:
-        self._writer, self._steps = writer, steps
+    def __init__(self, writer: RunWriter | None, steps: int, laps: Laps) -> None:
+        self._writer, self._steps, self.laps = writer, steps, laps
         self.clock = Clock()
         self.figures: dict[str, float] = {}
         self.measured: dict[str, float] = {}
@@ -98,7 +102,7 @@ class Reporter:
 
     def progress(self, step: int, what: str) -> Event:
         """Say how far the run is."""
-        left = self.clock.seconds_for(self._steps - step)
+        left = self.laps.seconds_left(step)
         event = Progress(done=step, total=self._steps, what=what, unit="steps", seconds_left=left)
         return self.tell(event) if self._disk_due.due() else event
 
@@ -186,6 +190,7 @@ class Reporter:
             event = Preview(step=step, file=name, volume=about.volume, axis=about.axis, index=about.index)
             self.tell(event)
         self.clock.start()
+        self.laps.lap("other")
         self._preview_at = time.monotonic()
         passed = self._preview_at - self._began
         self._preview_seconds = max(

@@ -138,11 +138,11 @@ def changed_settings(
     return before.replace(**wanted)
 
 
-def new_writer(study: Study, kind: str, settings: TrainSettings) -> RunWriter | None:
-    """Begin a run; None in every process but the first."""
+def new_writer(study: Study, kind: str, settings: TrainSettings, name: str = "") -> RunWriter | None:
+    """Begin a run, with the name that a person gave it; None in every process but the first."""
     if Place.of_this_process().rank > 0:
         return None
-    return study.new_run(kind, settings.task, settings.to_json())
+    return study.new_run(kind, settings.task, settings.to_json(), name)
 
 
 def reopened_writer(run: Run, settings: TrainSettings) -> RunWriter | None:
@@ -150,6 +150,8 @@ def reopened_writer(run: Run, settings: TrainSettings) -> RunWriter | None:
 
     Raises
     ------
+    BadSetting
+        If it has done all the steps that are asked for; what it was given stays then.
     StudyError
         If the run is damaged or held by someone else.
     OutOfSpace, UserError
@@ -159,13 +161,23 @@ def reopened_writer(run: Run, settings: TrainSettings) -> RunWriter | None:
 
     if Place.of_this_process().rank > 0:
         return None
+    done = int(run.summary()["step"]) if run.state() in ("finished", "stopped") else 0
     writer = RunWriter.reopen(run)
     try:
+        if 0 < settings.steps <= done:
+            raise all_steps_done(run.id, done)
         _rewrite_settings(run, settings)
     except BaseException:
         writer.close()
         raise
     return writer
+
+
+def all_steps_done(run: str, step: int) -> BadSetting:
+    """Return what is said of a run that cannot go on to so few steps."""
+    return BadSetting(
+        f"Cannot go on with '{run}'", f"it has done all its {step} steps", f"ask for more than {step} steps"
+    )
 
 
 def _rewrite_settings(run: Run, settings: TrainSettings) -> None:

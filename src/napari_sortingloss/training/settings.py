@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from napari_sortingloss.settings import Setting, Settings
+from napari_sortingloss.settings import AUTOMATIC, Setting, Settings
 from napari_sortingloss.training.curves import Curve
 
 if TYPE_CHECKING:
     from napari_sortingloss.slices.reader import SliceVolume
     from napari_sortingloss.study import Volume
+
+
+UNTIL_STOPPED = "until I stop"
+"""What a form says of a run without an end, whose settings have 0 steps."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,13 @@ class TrainSettings(Settings):
     steps: Annotated[
         int,
         Setting(
-            help="How many batches to train on.",
+            help="How many batches to train on; with 0 the run goes on until you stop it.",
             when="More is better until the validation curve is flat.",
-            low=1,
+            low=0,
             high=10_000_000,
             step=500,
+            zero=UNTIL_STOPPED,
+            presets=((200, "first look"), (1000, "the default"), (0, "")),
         ),
     ] = 1000
     size: Annotated[
@@ -169,6 +175,7 @@ class TrainSettings(Settings):
             low=0,
             high=1024,
             more=True,
+            zero=AUTOMATIC,
         ),
     ] = 0
     workers: Annotated[
@@ -179,8 +186,14 @@ class TrainSettings(Settings):
             low=0,
             high=256,
             more=True,
+            zero=AUTOMATIC,
         ),
     ] = 0
+
+    @property
+    def endless(self) -> bool:
+        """Whether the run goes on until somebody stops it."""
+        return self.steps == 0
 
     def curves(self) -> tuple[Curve, ...]:
         """Return the figures worth drawing, in order; exactly one is the main one.
@@ -195,6 +208,10 @@ class TrainSettings(Settings):
     def shown(self, volumes: Sequence[Volume]) -> list[SliceVolume]:
         """Return the slices of volumes that the network sees, of which one scale is to be found for all."""
         return list(volumes)
+
+    def measured_on(self) -> int:
+        """Return on how many volumes, or slices that are held back, a run that has begun measures."""
+        return len(self.validate)
 
     def decoder(self) -> tuple[float, float]:
         """Return what the network has besides its encoder and a head.

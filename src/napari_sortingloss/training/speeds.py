@@ -3,81 +3,74 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sortingloss.networks import encoder_info
-from napari_sortingloss.study.atomic import write_json
+from napari_sortingloss.study.atomic import plain, write_json
+from napari_sortingloss.training.pace import Pace
 from napari_sortingloss.training.settings import TrainSettings
 
 if TYPE_CHECKING:
+    from napari_sortingloss.study import Volume
     from napari_sortingloss.training.devices import Device
 
-DEFAULT_SPEED = {"cpu": 25.0, "cuda": 1500.0, "mps": 250.0}
-"""Slices a second of ResNet-18 at 112 px where nothing was measured yet; for the CPU for each core."""
+KEEP = 100
+"""So many paces are kept, those used last."""
 
-REFERENCE_SIZE = 112
+NO_MATTER = (
+    *("steps", "volumes", "validate", "learning_rate", "validate_every", "checkpoint_every", "seed"),
+    *(
+        "field_of_view",
+        "pixel_size",
+        "init",
+        "take",
+        "init_weights",
+        "freeze",
+        "encoder_rate",
+        "weight_decay",
+    ),
+    *("class_weights", "held_back", "classes", "learnt", "kept", "predicted", "sure", "sure_of_background"),
+    *("margin", "weighting", "reversed_volumes", "threads"),
+)
+"""Settings that change nothing, or little, in what a step takes; the number of threads is counted as cores."""
 
 
-def expected_speed(settings: TrainSettings, device: Device) -> tuple[float, bool]:
-    """Return how many slices a second a run will train on.
+def known_pace(settings: TrainSettings, device: Device, volumes: Sequence[Volume]) -> Pace | None:
+    """Return how fast runs with just these settings are here, or None where none was timed yet.
 
     Parameters
     ----------
     settings : TrainSettings
-        The run.
+        The run; `NO_MATTER` says what may be another.
     device : Device
         What will compute.
-
-    Returns
-    -------
-    speed : float
-        Slices a second, scaled from what is known by the pixels of a slice and the weight of the encoder.
-    measured : bool
-        Whether it comes from an earlier run of the same encoder on this computer.
+    volumes : sequence of Volume
+        What it will train on: of large slices reading is what takes long.
     """
-    from napari_sortingloss.training.devices import usable_cores
-
-    cores = (settings.threads or usable_cores()) if device.kind == "cpu" else 1
-    processes = settings.devices if device.kind != "cpu" else 1
-    all_known = _read()
-    key = _key(settings, device.kind, device.title)
-    known = all_known.get(key) or _relative(all_known, key)
-    if known is not None:
-        speed = float(known["speed"]) * cores / known["cores"] * _work(known["work"], settings)
-        return speed * processes, key in all_known
-    reference = encoder_info("resnet18").activations_mib(REFERENCE_SIZE)
-    return DEFAULT_SPEED[device.kind] * cores * _work(reference, settings) * processes, False
+    return Pace.from_json(_read().get(_key(settings, device, volumes)))
 
 
-def remember_speed(settings: TrainSettings, device: Device, slices_per_second: float, cores: int) -> None:
-    """Keep the measured speed of a run for `expected_speed`; a cache that cannot be written is no reason to fail.
-
-    Parameters
-    ----------
-    settings : TrainSettings
-        The run that was measured.
-    device : Device
-        What computed.
-    slices_per_second : float
-        Its speed from end to end, for one device.
-    cores : int
-        The processor cores that computed; 1 for a graphics card.
-    """
+def remember_pace(settings: TrainSettings, device: Device, volumes: Sequence[Volume], pace: Pace) -> None:
+    """Keep a pace for `known_pace`; a cache that cannot be written is no reason to fail."""
     known = _read()
-    known[_key(settings, device.kind, device.title)] = {
-        "speed": slices_per_second,
-        "cores": max(1, cores),
-        "work": _cost(settings),
-    }
+    key = _key(settings, device, volumes)
+    known.pop(key, None)  # the newest stand last
+    known[key] = pace.to_json()
     path = cache_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, known)
+        write_json(path, dict(list(known.items())[-KEEP:]))
     except OSError:
         return
+
+
+def matters(settings: TrainSettings) -> dict[str, Any]:
+    """Return what of the settings decides what a step takes."""
+    return {name: value for name, value in settings.to_json().items() if name not in NO_MATTER}
 
 
 def cache_file() -> Path:
@@ -91,27 +84,17 @@ def cache_file() -> Path:
     return folder / "napari-sortingloss" / "speeds.json"
 
 
-def _key(settings: TrainSettings, kind: str, title: str) -> str:
-    where = kind if kind == "cpu" else title
-    return f"{settings.task} · {where} · {settings.precision} · {encoder_info(settings.encoder).title}"
+def _key(settings: TrainSettings, device: Device, volumes: Sequence[Volume]) -> str:
+    from napari_sortingloss.training.devices import usable_cores
+
+    cores = settings.threads or usable_cores() if device.kind == "cpu" else 0
+    where = [settings.task, device.title, cores, sorted({_size(volume) for volume in volumes})]
+    return json.dumps([*where, plain(matters(settings))], ensure_ascii=False)
 
 
-def _relative(known: dict[str, Any], key: str) -> dict[str, Any] | None:
-    """Return what was measured with another encoder, everything else being the same."""
-    stem = key.rsplit(" · ", 1)[0]
-    return next((value for other, value in known.items() if other.rsplit(" · ", 1)[0] == stem), None)
-
-
-def _work(known: float, settings: TrainSettings) -> float:
-    """Return by how much a slice of `settings` is cheaper than one whose activations take `known` MiB."""
-    now = _cost(settings)
-    return known / now if known > 0 and now > 0 else 1.0
-
-
-def _cost(settings: TrainSettings) -> float:
-    """Return the MiB that training keeps for one slice, which the time for it goes with."""
-    _, more = settings.decoder()
-    return encoder_info(settings.encoder).activations_mib(settings.size) + more * settings.size**2 / 2**20
+def _size(volume: Volume) -> str:
+    """Say how large the slices of a volume are, to the nearest power of two, and across which axis they lie."""
+    return f"{volume.axis} 2^{round(math.log2(math.prod(volume.slice_shape)))}"
 
 
 def _read() -> dict[str, Any]:

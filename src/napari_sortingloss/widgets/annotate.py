@@ -329,9 +329,9 @@ class AnnotateWidget(Stage):
         ]
         parts = [escape(first), f"{'then' if here else 'also'}: {', '.join(others)}" if others else ""]
         if whose:
-            parts.append(f"by {escape(whose)}")
+            parts.append(f"by {escape(self.session.run_title(whose))}")
         elif run and self.suggestions.job is None and place[0] == self._ordering_axis:
-            parts.append(self._linked(f"ask:{run}", f"ask {run}"))
+            parts.append(self._linked(f"ask:{run}", f"ask {escape(self.session.run_title(run))}"))
         self.reason.setText(" · ".join(part for part in parts if part))
 
     @property

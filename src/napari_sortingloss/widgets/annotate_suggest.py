@@ -14,6 +14,7 @@ from napari_sortingloss.errors import StudyError
 from napari_sortingloss.events import Event
 from napari_sortingloss.widgets.gentle_import import import_gently
 from napari_sortingloss.widgets.jobs import Job
+from napari_sortingloss.widgets.run_words import best_run
 from napari_sortingloss.widgets.session import RunInfo
 
 if TYPE_CHECKING:
@@ -91,12 +92,11 @@ def _said(low: int, high: int, count: int) -> str:
 
 
 def usable_run(runs: Sequence[RunInfo]) -> str:
-    """Return the newest run whose network can be asked, one that segments before one that was pre-trained; or none."""
-    for kind in KINDS:
-        for info in runs:
-            if info.kind == kind and info.summary.get("step"):
-                return info.id
-    return ""
+    """Return the best run whose network can be asked, one that segments before one that was pre-trained; or none."""
+    found = (
+        best_run(info for info in runs if info.kind == kind and info.summary.get("step")) for kind in KINDS
+    )
+    return next((run for run in found if run), "")
 
 
 class Suggestions:
@@ -179,7 +179,9 @@ class Suggestions:
 
             return suggest(study, leave_a_core(SuggestSettings(run=run)))  # type: ignore[arg-type]
 
-        stage.submit(f"Looking for slices worth annotating with {run}", make, SUGGEST)
+        stage.submit(
+            f"Looking for slices worth annotating with {stage.session.run_title(run)}", make, SUGGEST
+        )
 
     def same_anatomy(self, volume: str, index: int, then: Any) -> None:
         """Find the same anatomy in other volumes; ``then(places)`` is called on the GUI thread.

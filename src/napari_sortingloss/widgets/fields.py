@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -11,6 +14,7 @@ from psygnal import Signal
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QValidator
 from qtpy.QtWidgets import (
+    QAbstractSpinBox,
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
@@ -18,23 +22,39 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLineEdit,
     QMenu,
+    QSizePolicy,
     QSpinBox,
     QToolButton,
     QWidget,
 )
 
-from napari_sortingloss.errors import BadSetting
-from napari_sortingloss.settings import Field
+from napari_sortingloss.errors import BadSetting, UserError
+from napari_sortingloss.settings import AUTOMATIC, Field
 
 INT_LIMIT = 2**31 - 1
-AUTO = "automatic"
 
 
 class FieldEdit(ABC):
-    """Value in, value out, one change signal; `widget` is what a layout takes."""
+    """Value in, value out, one change signal; `widget` is what a layout takes.
+
+    Attributes
+    ----------
+    changed : psygnal.Signal
+    preset : psygnal.Signal
+        A person chose one of the values that are offered beside the input, even if it is the one shown.
+    say_time : callable or None
+        Says of a value that is offered how long the run would take, where that is known.
+    """
 
     changed = Signal()
+    preset = Signal()
     widget: QWidget
+    say_time: Callable[[float], str] | None = None
+
+    @property
+    def input(self) -> QWidget:
+        """The part of the widget that a person types into."""
+        return self.widget.focusProxy() or self.widget
 
     @abstractmethod
     def value(self) -> Any:
@@ -132,7 +152,7 @@ class _Number(FieldEdit):
         self._none: float = 0
         if self._auto:
             self._none = low - 1 if low > -INT_LIMIT else low
-            box.setSpecialValueText(AUTO)
+            box.setSpecialValueText(AUTOMATIC)
             low = self._none
         cast = int if whole else float
         box.setRange(cast(low), cast(high))
@@ -142,11 +162,33 @@ class _Number(FieldEdit):
                 box.setStepType(QDoubleSpinBox.StepType.DefaultStepType)
         if field.about.unit:
             box.setSuffix(f" {field.about.unit}")
+        if field.about.zero:
+            box.setSpecialValueText(field.about.zero)
         box.setKeyboardTracking(False)
         box.setMinimumWidth(min(NARROW, box.sizeHint().width()))
         calm_wheel(box)
         box.valueChanged.connect(self._tell)
-        self.widget = self._box = box
+        self._box = box
+        self.widget = _WithPresets(box, self._menu(field)) if field.about.presets else box
+
+    def _menu(self, field: Field) -> QMenu:
+        menu = QMenu()
+
+        def fill() -> None:
+            menu.clear()
+            for value, use in field.about.presets:
+                time = self.say_time(value) if self.say_time is not None else ""
+                parts = (f"{value:,}" if value else field.about.zero, use, time)
+                action = menu.addAction(" · ".join(part for part in parts if part))
+                action.triggered.connect(lambda *_, value=value: self._choose(value))
+
+        menu.aboutToShow.connect(fill)
+        fill()
+        return menu
+
+    def _choose(self, value: float) -> None:
+        self.set_value(value)
+        self.preset.emit()
 
     def value(self) -> int | float | None:
         value = self._box.value()
@@ -156,11 +198,41 @@ class _Number(FieldEdit):
         self._box.setValue(self._none if value is None else value)
 
 
+class _WithPresets(QWidget):
+    """A number with an arrow behind it that offers values, in the place of − and +."""
+
+    def __init__(self, box: QAbstractSpinBox, menu: QMenu) -> None:
+        super().__init__()
+        box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
+        self.arrow = QToolButton()
+        self.arrow.setArrowType(Qt.ArrowType.DownArrow)
+        self.arrow.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.arrow.setProperty("presets", True)
+        self.arrow.setSizePolicy(
+            QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Ignored
+        )  # as high as the number
+        self.arrow.setToolTip("Values to choose from")
+        self.arrow.setAccessibleName("Values to choose from")
+        menu.setParent(self.arrow, menu.windowFlags())
+        self.arrow.setMenu(menu)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(1)
+        layout.addWidget(box, 1)
+        layout.addWidget(self.arrow)
+        self.setFocusProxy(box)
+
+    def setAccessibleName(self, name: str | None) -> None:  # noqa: N802
+        """Name the input too: it is what has the focus."""
+        super().setAccessibleName(name)
+        self.focusProxy().setAccessibleName(name)
+
+
 class _Choice(FieldEdit):
     def __init__(self, field: Field) -> None:
         self._combo = narrow(QComboBox())
         if field.optional:
-            self._combo.addItem(AUTO, None)
+            self._combo.addItem(AUTOMATIC, None)
         for choice in field.choices:
             self._combo.addItem(str(choice), choice)
         calm_wheel(self._combo)
@@ -195,7 +267,7 @@ class _OptionalFlag(FieldEdit):
 
     def __init__(self) -> None:
         self._combo = narrow(QComboBox())
-        for text, value in ((AUTO, None), ("yes", True), ("no", False)):
+        for text, value in ((AUTOMATIC, None), ("yes", True), ("no", False)):
             self._combo.addItem(text, value)
         calm_wheel(self._combo)
         self._combo.currentIndexChanged.connect(self._tell)
@@ -212,7 +284,7 @@ class _Text(FieldEdit):
     def __init__(self, field: Field) -> None:
         self._optional = field.optional
         self._edit = QLineEdit()
-        self._edit.setPlaceholderText(AUTO if field.optional else "")
+        self._edit.setPlaceholderText(AUTOMATIC if field.optional else "")
         self._edit.textChanged.connect(self._tell)
         self.widget = self._edit
 
@@ -233,7 +305,7 @@ class _Tuple(FieldEdit):
         self._fixed = len(inner) if inner and inner[-1] is not Ellipsis else 0
         self._optional, self._label = field.optional, field.label
         self._edit = QLineEdit()
-        self._edit.setPlaceholderText(AUTO if field.optional else "")
+        self._edit.setPlaceholderText(AUTOMATIC if field.optional else "")
         self._edit.textChanged.connect(self._tell)
         self.widget = self._edit
 
@@ -304,6 +376,34 @@ class _PathEdit(FieldEdit):
         chosen = QFileDialog.getExistingDirectory(self.widget, self._label, self._edit.text())
         if chosen:
             self._edit.setText(chosen)
+
+
+def changed_values(edits: Mapping[str, FieldEdit], fields: Iterable[Field]) -> dict[str, Any]:
+    """Return what inputs show that is not the default, by name; inputs that show no value are left out."""
+    found = {}
+    for field in fields:
+        edit = edits.get(field.name)
+        if edit is not None and edit.input.isEnabled():
+            with suppress(UserError):
+                value = edit.value()
+                if value != field.default:
+                    found[field.name] = value
+    return found
+
+
+def show_values(edits: Mapping[str, FieldEdit], fields: Iterable[Field], values: Any) -> None:
+    """Show values that were kept as JSON in their inputs, and the default in all others; what does not fit is forgotten."""
+    kept = values if isinstance(values, Mapping) else {}
+    for field in fields:
+        edit = edits.get(field.name)
+        if edit is None:
+            continue
+        value = field.default
+        if field.name in kept:
+            with suppress(UserError):
+                value = field.restored(kept[field.name])
+        if value is not MISSING:
+            edit.set_value(value)
 
 
 def edit_for(field: Field) -> FieldEdit:

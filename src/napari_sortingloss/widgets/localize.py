@@ -51,6 +51,7 @@ class LocalizeWidget(Stage):
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
         self._expected: tuple[str, ...] = ()  # volumes that a job has just localised
+        self._remembering = False  # what the form shows is what a person chose
         self._link = "Study"
         self.hint = QLabel()
         self.hint.setWordWrap(True)
@@ -95,7 +96,9 @@ class LocalizeWidget(Stage):
         self.follow(session.localized_changed, self._on_localized)
         self.follow(session.current_volume_changed, self._on_current)
         self.follow(session.jobs.changed, self._on_jobs)
+        self.follow(session.memory_changed, self.recall)
         self.follow(self.form.changed, self.refresh)
+        self.follow(self.form.changed, self.remember)
         self.follow(self.form.run_changed, self._on_run)
         self.follow(table.chosen, session.set_current_volume)
         self.follow(table.selection_changed, self._offer_volumes)
@@ -169,10 +172,24 @@ class LocalizeWidget(Stage):
     # -------------------------------------------------------------------------------------------- following the session
     def _on_study(self, study: Any) -> None:
         self._expected = ()
+        self._remembering = False
         self.review.forget()
         self.form.forget()
+        self.recall()
         self._on_volumes()
         self._on_runs()
+
+    def remember(self) -> None:
+        """Keep what a person has chosen, so that it comes back with the study."""
+        if self._remembering:
+            self.session.remember(self.key, {"form": self.form.remembered()})
+
+    def recall(self) -> None:
+        """Show what was chosen when this study was last open."""
+        form = self.session.chosen(self.key).get("form")
+        self._remembering = False
+        self.form.recall(form if isinstance(form, dict) else {})
+        self._remembering = True
 
     def _on_volumes(self) -> None:
         self.refresh()
@@ -193,7 +210,7 @@ class LocalizeWidget(Stage):
                 default=None,
             )
             if newest is not None:
-                self.form.choose_run(newest.run)
+                self.form.begin_with(newest.run)
         self.form.set_runs(self.session.runs, others)
         self.refresh()
 
@@ -266,7 +283,9 @@ class LocalizeWidget(Stage):
         if not session.volumes:
             return NO_VOLUMES
         self._link = "Pre-train"
-        begun = next((info.id for info in session.runs if info.kind == "pretrain" and not can_see(info)), "")
+        begun = next(
+            (info.title for info in session.runs if info.kind == "pretrain" and not can_see(info)), ""
+        )
         return NO_WEIGHTS.format(begun) if begun else NO_RUN
 
     def _rows(self) -> list[ReviewRow]:

@@ -111,6 +111,7 @@ class LocalizeActions:
         if study is None or problem:
             return
         settings = stage.form.settings()
+        stage.form.choose_run(settings.run)  # no better one takes its place any more
         checked = [name for name in settings.volumes if stage.is_touched(name)]
         if checked:
             answer = ask_about(stage, checked, len(settings.volumes) - len(checked))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from psygnal import Signal
@@ -12,10 +12,11 @@ from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QGridLayout, QLabel, QSi
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.localize.settings import LocalizeSettings
 from napari_sortingloss.pretext import TASKS
-from napari_sortingloss.widgets.fields import AUTO, FieldEdit, calm_wheel, edit_for
+from napari_sortingloss.widgets.fields import FieldEdit, calm_wheel, changed_values, edit_for, show_values
 from napari_sortingloss.widgets.forms import Form
 from napari_sortingloss.widgets.pair_grid import PairGrid
 from napari_sortingloss.widgets.run_table import figures, given
+from napari_sortingloss.widgets.run_words import best_run, entry
 from napari_sortingloss.widgets.session import RunInfo
 from napari_sortingloss.widgets.volume_menu import VolumeMenu
 
@@ -42,7 +43,8 @@ class LocalizeForm(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._infos: dict[str, RunInfo] = {}
-        self._asked = ""  # the run that the person, or whoever opened the stage, chose
+        self._wish = ""  # the run that a person chose
+        self._results = ""  # the run that has found what there is to check
         self._quiet = False
         self.run = QComboBox()
         self.run.setAccessibleName("Run")
@@ -51,6 +53,7 @@ class LocalizeForm(QWidget):
         self.run.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         calm_wheel(self.run)
         self.run.currentIndexChanged.connect(lambda *_: self._on_run())
+        self.run.activated.connect(lambda *_: self.choose_run(self.run_id))
         self.about = QLabel()
         self.about.setWordWrap(True)
         self.about.setProperty("muted", True)
@@ -80,9 +83,6 @@ class LocalizeForm(QWidget):
                 part.setToolTip(f"<p>{field.tooltip}</p>")
             edit.widget.setAccessibleName(field.label)
         self.more = Form(LocalizeSettings, exclude={*self.edits, "run", "volumes"}, defaults={"run": "-"})
-        threads = self.more.edits.get("threads")
-        if threads is not None:
-            threads.widget.setSpecialValueText(AUTO)  # type: ignore[attr-defined]
         self.more.changed.connect(self._tell)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -128,7 +128,7 @@ class LocalizeForm(QWidget):
         info = self._infos[self.run_id]
         if "variance" in str(settings.statistic) and info.task == "sorting" and not _dropout(info):
             return (
-                f"{info.id} was trained without dropout, and the variance needs it: choose another run, or "
+                f"{info.title} was trained without dropout, and the variance needs it: choose another run, or "
                 "'sensitivity' as statistic"
             )
         return ""
@@ -139,7 +139,7 @@ class LocalizeForm(QWidget):
             (self.edits.get(name) or self.more.edits[name]).set_value(value)
 
     def set_runs(self, infos: Sequence[RunInfo], others: Collection[str] = ()) -> None:
-        """Take the runs there are; the chosen one stays.
+        """Take the runs there are; the chosen one stays, otherwise that with results or else the best one is proposed.
 
         Parameters
         ----------
@@ -152,16 +152,15 @@ class LocalizeForm(QWidget):
         self._infos = {info.id: info for info in usable}
         ids = [*self._infos, *sorted((run for run in others if run not in self._infos), reverse=True)]
         before = self.run_id
-        if ids != [self.run.itemData(i) for i in range(self.run.count())]:
-            self._quiet = True
-            try:
+        self._quiet = True
+        try:
+            if ids != [self.run.itemData(i) for i in range(self.run.count())]:
                 self.run.clear()
                 for run in ids:
                     self.run.addItem("", run)
-                wanted = next((run for run in (self._asked, before) if run in ids), None)
-                self.run.setCurrentIndex(ids.index(wanted) if wanted is not None else 0 if ids else -1)
-            finally:
-                self._quiet = False
+            self._show_wanted(best_run(usable))
+        finally:
+            self._quiet = False
         for i, run in enumerate(ids):
             self.run.setItemText(i, self._title(run))
         self._describe()
@@ -170,15 +169,40 @@ class LocalizeForm(QWidget):
             self._tell()
 
     def choose_run(self, run: str) -> None:
-        """Choose a run, now or as soon as it is there."""
-        self._asked = run
-        index = self.run.findData(run)
-        if index >= 0:
-            self.run.setCurrentIndex(index)
+        """Choose a run, now or as soon as it is there; an empty string for the one that is proposed."""
+        self._wish = run
+        self._show_wanted()
+        self._tell()
+
+    def begin_with(self, run: str) -> None:
+        """Propose a run that has found something to check, where a person has chosen none."""
+        self._results = run
+        self._show_wanted()
+
+    def _show_wanted(self, best: str = "") -> None:
+        wanted = (self.run.findData(run) for run in (self._wish, self._results, best) if run)
+        index = next((index for index in wanted if index >= 0), self.run.currentIndex())
+        self.run.setCurrentIndex(index if index >= 0 or not self.run.count() else 0)
+
+    def remembered(self) -> dict[str, Any]:
+        """Return what a person has chosen, JSON-ready."""
+        settings = changed_values({**self.more.edits, **self.edits}, LocalizeSettings.fields())
+        return {"run": self._wish, "volumes": self.volumes.wish, "settings": settings}
+
+    def recall(self, values: Mapping[str, Any]) -> None:
+        """Show what `remembered` returned when this study was last open; what does not fit any more is forgotten."""
+        run, volumes = values.get("run"), values.get("volumes")
+        self._quiet = True
+        try:
+            show_values({**self.more.edits, **self.edits}, LocalizeSettings.fields(), values.get("settings"))
+        finally:
+            self._quiet = False
+        self.volumes.choose_when_there(volumes)
+        self.choose_run(run if isinstance(run, str) else "")
 
     def forget(self) -> None:
         """Begin anew, for another study."""
-        self._asked = ""
+        self._wish = self._results = ""
         self.volumes.forget()
         self.set_runs(())
 
@@ -186,7 +210,7 @@ class LocalizeForm(QWidget):
         info = self._infos.get(run)
         if info is None:
             return f"{run} (gone)"
-        return f"{run} ▶" if info.state in ("running", "paused") else run
+        return entry(info)
 
     def _describe(self) -> None:
         info = self._infos.get(self.run_id)
@@ -196,13 +220,13 @@ class LocalizeForm(QWidget):
             task = TASKS[info.task].title if info.task in TASKS else info.task
             said, figure = given(info.settings), figures(info.summary)[:1]
             self.about.setText(" · ".join((task, *figure)))
-            self.about.setToolTip("\n".join(part for part in (f"{task}, {said}" if said else task, *figure)))
+            parts = (info.id, f"{task}, {said}" if said else task, *figure)
+            self.about.setToolTip("\n".join(part for part in parts if part))
         self.about.setVisible(bool(self.about.text()))
 
     def _on_run(self) -> None:
         if self._quiet:
             return
-        self._asked = self.run_id or self._asked
         self._describe()
         self.run_changed.emit(self.run_id)
         self._tell()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from napari_sortingloss.pretext.directions import UNTOLD, directions, listed
 from napari_sortingloss.widgets import layers, view, words
 from napari_sortingloss.widgets import training_actions as actions
 
@@ -96,19 +97,20 @@ class OrderActions:
         stage = self._stage
         stage.session.refresh()
         stage.panel.show_order()
-        flipped = [v["name"] for v in result.get("volumes", []) if v["flipped"]]
-        if flipped:
-            stage.session.set_current_volume(flipped[0])
-            them = "it" if len(flipped) == 1 else "each"
-            stage.bar.show_message(
-                "warning",
-                f"Stored upside down, it seems: {', '.join(flipped)}. Flip turns {them} round without copying a voxel.",
-                "Show in Study ▸",
-                lambda: stage.go_to("Study"),
-            )
+        found = directions(result.get("volumes", []))
+        are = "is" if len(found.untold) == 1 else "are"
+        untold = f" Whether {listed(found.untold)} {are} upside down the network {UNTOLD} ({found.figures}): train for longer."
+        untold = untold if found.untold else ""
+        if found.flipped:
+            stage.session.set_current_volume(found.flipped[0])
+            them = "it" if len(found.flipped) == 1 else "each"
+            text = f"Stored upside down, it seems: {', '.join(found.flipped)}. Flip turns {them} round without copying a voxel."
+            stage.bar.show_message("warning", text + untold, "Show in Study ▸", lambda: stage.go_to("Study"))
         else:
             count = words.count(len(result.get("volumes", [])), "volume")
-            stage.bar.show_message("success", f"The slices of {count} are ordered; none looks upside down.")
+            said = "." if found.untold else "; none looks upside down."
+            level: Literal["notice", "success"] = "notice" if found.untold else "success"
+            stage.bar.show_message(level, f"The slices of {count} are ordered{said}{untold}")
         self.read()
 
 

@@ -11,6 +11,7 @@ from psygnal import Signal
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_sortingloss.pretext.directions import is_told
 from napari_sortingloss.widgets.theme import Colors
 
 HEIGHT = 180
@@ -175,7 +176,6 @@ def said(entry: Mapping[str, Any]) -> str:
     where = f"{entry['mean_displacement']:.1f} of {entry['slices']} slices"
     if "mean_displacement_mm" in entry:
         where += f" ({entry['mean_displacement_mm']:.2f} mm)"
-    return (
-        f"mean displacement {where}, random {entry['random_displacement']:.1f}"
-        f" · Spearman {entry['spearman']:+.2f}"
-    )
+    text = f"mean displacement {where}, random {entry['random_displacement']:.1f}"
+    untold = "" if is_told(entry) else ": which way round it lies cannot be told yet"
+    return f"{text} · Spearman {entry['spearman']:+.2f}{untold}"

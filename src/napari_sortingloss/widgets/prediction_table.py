@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from psygnal import Signal
 from qtpy.QtCore import Qt
@@ -28,6 +28,8 @@ class PredictionTable(QTreeWidget):
         ``chosen(run)``: the person selected a prediction.
     ticked_changed : psygnal.Signal
         ``ticked_changed(run, on)``: the person wants to see it, or no more.
+    titles : mapping of str to str
+        What the runs are called, for those that have a name.
     uncertainty_requested, export_requested, delete_requested, again_requested, drop_requested : psygnal.Signal
         From the context menu, with the run; the last two go on with what was cut off, or drop it.
     """
@@ -56,6 +58,7 @@ class PredictionTable(QTreeWidget):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         self.setAccessibleName("Predictions of the volume in view")
         self._looks: dict[str, PredictedLook] = {}
+        self.titles: Mapping[str, str] = {}
         self._busy = ""
         self._quiet = False
         self.currentItemChanged.connect(self._on_current)
@@ -158,7 +161,8 @@ class PredictionTable(QTreeWidget):
             states.append(f"{sign} {100 * part.share:.0f} %")
         axes = " + ".join(value.axes) if value is not None else ""
         step = f"{value.step:,}" if value is not None else ""
-        about = [look.run]
+        title = self.titles.get(look.run, look.run)
+        about = [*dict.fromkeys((title, look.run))]
         if value is not None:
             about += [f"weights of step {value.step:,}", f"predicted along {axes}"]
             about.append(f"made {value.created[:16].replace('T', ' ')}")
@@ -166,7 +170,7 @@ class PredictionTable(QTreeWidget):
             about.append(str(look.problem))
         if part is not None:
             about.append(said_unfinished(part))
-        for column, text in enumerate((look.run, step, axes.replace(" ", ""), " ".join(states))):
+        for column, text in enumerate((title, step, axes.replace(" ", ""), " ".join(states))):
             item.setText(column, text)
             item.setToolTip(column, "\n".join(about))
         item.setData(0, _RUN, look.run)

@@ -100,12 +100,15 @@ class PretrainWidget(TrainingStage):
         why = "" if shown.summary.get("step") else "It has no weights yet"
         if self.session.jobs.find(ORDER) is not None:
             why = "It is being done"
-        allow(self.order_button, why, f"Predict the position of every slice of all volumes with {shown.id}")
+        allow(
+            self.order_button, why, f"Predict the position of every slice of all volumes with {shown.title}"
+        )
 
     # ------------------------------------------------------------------------------------ following the session
     def _on_study(self, study: Any) -> None:
-        self.form.set_study(study)
         self.forget_runs(study)
+        self.form.set_study(study)
+        self.recall()
         self._on_volumes()
         self._on_runs()
 
@@ -130,7 +133,7 @@ class PretrainWidget(TrainingStage):
     def say_finished(self, run: RunInfo) -> None:
         """Say how good the run is; unseen volumes worse than random may be stored upside down."""
         said = figures(run.summary)
-        text = f"{run.id} has finished" + (f": {said[0]}." if said else ".")
+        text = f"{run.title} has finished" + (f": {said[0]}." if said else ".")
         unseen = run.summary.get("validation") or {}
         if unseen.get("mean_displacement", 0.0) > WORSE * unseen.get("random_displacement", float("inf")):
             text += " Worse than random: is one of them stored upside down? Order slices tells."

@@ -15,17 +15,30 @@ from napari_sortingloss.networks import ENCODERS
 from napari_sortingloss.pretext import TASKS, settings_for
 from napari_sortingloss.settings import Field
 from napari_sortingloss.widgets.background import Background
-from napari_sortingloss.widgets.fields import AUTO, FieldEdit, calm_wheel, edit_for, narrow
+from napari_sortingloss.widgets.fields import (
+    FieldEdit,
+    calm_wheel,
+    changed_values,
+    edit_for,
+    narrow,
+    show_values,
+)
 from napari_sortingloss.widgets.forms import Form
-from napari_sortingloss.widgets.needs import said_needs
+from napari_sortingloss.widgets.needs import Needs, Wanted
 from napari_sortingloss.widgets.pair_grid import PairGrid
+from napari_sortingloss.widgets.run_fields import RunName, WhereToRun
 from napari_sortingloss.widgets.shortcuts import Button
-from napari_sortingloss.widgets.split import Split, SplitDialog, adapt, propose
+from napari_sortingloss.widgets.split import (
+    Split,
+    SplitDialog,
+    adapt,
+    propose,
+    split_from_json,
+    split_to_json,
+)
+from napari_sortingloss.widgets.training_actions import leave_a_core
 
-HERE, DETACHED = "here", "detached"
-
-BY_THE_MACHINE = ("threads", "workers")
-"""Settings whose 0 leaves the choice to the program."""
+KIND = "pretrain"
 
 
 class PretrainForm(QWidget):
@@ -42,6 +55,8 @@ class PretrainForm(QWidget):
         Anything was changed.
     task_changed : psygnal.Signal
         Another task was chosen, and with it other curves.
+    asked : bool
+        Whether a person chose the number of steps, so that it counts for a finished run too.
     """
 
     changed = Signal()
@@ -49,13 +64,16 @@ class PretrainForm(QWidget):
 
     def __init__(self, background: Background) -> None:
         super().__init__()
-        self._background = background
         self._study: Any = None
         self._names: tuple[str, ...] = ()
         self._chosen = False
+        self._wish: Any = (
+            None  # the volumes that were chosen when the study was last open, until it is known which it has
+        )
+        self._of_tasks: dict[str, Any] = {}  # what was chosen for the tasks that are not shown
         self._quiet = False
+        self.asked = False  # a person chose the number of steps
         self.split = Split()
-        self.problem = ""
         self.task = QComboBox()
         for name, entry in TASKS.items():
             self.task.addItem(entry.title, name)
@@ -68,20 +86,13 @@ class PretrainForm(QWidget):
         self.edit_button.setProperty("small", True)
         self.edit_button.setToolTip("Choose the volumes to train on and those kept out for validation")
         self.edit_button.clicked.connect(lambda *_: self.edit_split())
-        self.where = QComboBox()
-        self.where.addItem("inside napari", HERE)
-        self.where.addItem("own process, outlives napari", DETACHED)
-        self.where.setToolTip(
-            "<p>A run inside napari leaves one processor core to the viewer and ends with napari (it can go on later). "
-            "A process of its own takes all cores and goes on when napari is closed.</p>"
-        )
-        self.where.setAccessibleName("Run")
-        for box in (self.task, self.where):
-            calm_wheel(narrow(box))
-        self.where.currentIndexChanged.connect(lambda *_: self._tell())
-        self.needs = QLabel()
-        self.needs.setWordWrap(True)
-        self.needs.setProperty("muted", True)
+        self.where = WhereToRun("inside napari", "own process, outlives napari")
+        self.run_name = RunName()
+        calm_wheel(narrow(self.task))
+        self.where.changed.connect(self._tell)
+        self.run_name.changed.connect(self._tell)
+        self.needs = Needs(background)
+        self.needs.changed.connect(self.changed.emit)
         self._volumes_row = QWidget()
         row = QHBoxLayout(self._volumes_row)
         row.setContentsMargins(0, 0, 0, 0)
@@ -112,7 +123,12 @@ class PretrainForm(QWidget):
     @property
     def detached(self) -> bool:
         """Whether to run in a process of its own."""
-        return bool(self.where.currentData() == DETACHED)
+        return self.where.detached
+
+    @property
+    def problem(self) -> str:
+        """What speaks against starting; empty when nothing does."""
+        return self.needs.problem
 
     def settings(self) -> Any:
         """Return the settings of a run.
@@ -128,7 +144,7 @@ class PretrainForm(QWidget):
     def error(self) -> UserError | None:
         """Return what is wrong with the settings, or None."""
         assert self.form is not None
-        return self.form.error(**self._given())
+        return self.form.error(**self._given()) or self.run_name.error()
 
     def show_settings(self, task: str, values: Mapping[str, Any]) -> None:
         """Show the settings of an earlier run, so that the next one can begin with them.
@@ -154,6 +170,7 @@ class PretrainForm(QWidget):
             self.form.set_value(settings)
         finally:
             self._quiet = False
+        self.asked = True
         train = tuple(n for n in self._names if n in settings.volumes)
         self.set_split(
             Split(train, tuple(n for n in self._names if n in settings.validate and n not in train))
@@ -165,16 +182,51 @@ class PretrainForm(QWidget):
         for name, value in values.items():
             (self.edits.get(name) or self.form.edits[name]).set_value(value)
 
+    def remembered(self) -> dict[str, Any]:
+        """Return what a person has chosen, JSON-ready."""
+        split = split_to_json(self.split, self._names) if self._chosen else self._wish
+        return {
+            "task": self.task_name,
+            "settings": {**self._of_tasks, self.task_name: self._changed()},
+            "asked": self.asked,
+            "split": split,
+            "where": self.where.currentData(),
+        }
+
+    def recall(self, values: Mapping[str, Any]) -> None:
+        """Show what `remembered` returned when this study was last open; what does not fit any more is forgotten."""
+        kept, task = values.get("settings"), values.get("task")
+        self._of_tasks = {t: v for t, v in kept.items() if t in TASKS} if isinstance(kept, Mapping) else {}
+        self._quiet = True
+        try:
+            known = isinstance(task, str) and task in TASKS
+            self.task.setCurrentIndex(self.task.findData(task) if known else 0)
+            self._show_task()
+            self.where.choose(values.get("where"))
+            self.run_name.clear()
+        finally:
+            self._quiet = False
+        self.asked = values.get("asked") is True
+        self._wish, self._chosen = values.get("split"), False
+        names, self._names = self._names, ()
+        self.set_volumes(names)
+        self.task_changed.emit()
+        self._tell()
+
     def set_study(self, study: Any) -> None:
         """Take the volumes of another study."""
-        self._study, self._names, self._chosen = study, (), False
+        self._study, self._names, self._chosen, self._wish = study, (), False, None
         self.split = Split()
 
     def set_volumes(self, names: tuple[str, ...]) -> None:
         """Take the volumes there are now: a choice the person made stays, otherwise one is proposed."""
         if names == self._names:
             return
-        self.split = adapt(self.split, names, self._names) if self._chosen else propose(names)
+        wished = None if self._chosen else split_from_json(self._wish, names)
+        if wished is not None:
+            self.split, self._chosen = wished, True
+        else:
+            self.split = adapt(self.split, names, self._names) if self._chosen else propose(names)
         self._names = names
         self._show_split()
         self._tell()
@@ -193,59 +245,50 @@ class PretrainForm(QWidget):
         dialog.deleteLater()
 
     def estimate(self) -> None:
-        """Work out in the background what a run would need, and say it."""
+        """Say what a run would need, worked out in the background."""
         error = self.error()
-        study, split = self._study, self.split
-        if error is not None:
-            self._background.drop("estimate")
-            self._say(f"⚠ {error}", str(error))
+        if error is not None or self._study is None or not self.split.train:
+            self.needs.ask(None, str(error or ""))
             return
-        if study is None or not split.train:
-            self._background.drop("estimate")
-            self._say("", "")
-            return
-        settings, detached = self.settings(), self.detached
-        if self.problem:
-            self._say("", "")
-
-        def work() -> Any:
-            from napari_sortingloss.training.devices import estimate
-            from napari_sortingloss.widgets.training_actions import leave_a_core
-
-            wanted = settings if detached else leave_a_core(settings)
-            return estimate(wanted, [study.volume(name) for name in split.train])
-
-        self._background.run(work, self._take_estimate, self._no_estimate, topic="estimate")
+        settings = self.settings() if self.detached else leave_a_core(self.settings())
+        train, measured_on = self.split.train, len(self.split.validate)
+        self.needs.ask(Wanted(self._study, KIND, settings, train, measured_on, self.detached))
 
     def _given(self) -> dict[str, Any]:
         values = {name: edit.value() for name, edit in self.edits.items()}
         return {**values, "volumes": self.split.train, "validate": self.split.validate}
 
-    def _take_estimate(self, found: Any) -> None:
-        text, tip = said_needs(found)
-        self._say(text, "")
-        self.needs.setToolTip(tip)
-
-    def _no_estimate(self, error: BaseException) -> None:
-        self._say(f"⚠ {error}", str(error))
-
-    def _say(self, text: str, problem: str) -> None:
-        changed = problem != self.problem
-        self.problem = problem
-        self.needs.setText(text)
-        self.needs.setToolTip("")
-        self.needs.setVisible(bool(text))
-        if changed:
-            self.changed.emit()
+    def _changed(self) -> dict[str, Any]:
+        """Return the settings that are not the defaults of the task."""
+        assert self.form is not None
+        return changed_values({**self.form.edits, **self.edits}, settings_for(self._shown).fields())
 
     def _on_task(self) -> None:
-        self._place_fields()
+        if self._quiet:
+            return
+        self._of_tasks[self._shown] = self._changed()
+        self._show_task()
         self.task_changed.emit()
         self._tell()
 
+    def _show_task(self) -> None:
+        """Build the fields of the task, with what was chosen for it before."""
+        quiet, self._quiet = self._quiet, True
+        self._place_fields()
+        assert self.form is not None
+        fields = settings_for(self.task_name).fields()
+        show_values({**self.form.edits, **self.edits}, fields, self._of_tasks.pop(self.task_name, {}))
+        self._quiet = quiet
+
+    def _on_steps(self) -> None:
+        if not self._quiet:
+            self.asked = True
+            self._tell()
+
     def _place_fields(self) -> None:
         """Build the rows anew: what matters in one grid, numbers two in a row, the rest under *More*."""
-        chosen = settings_for(self.task_name)
+        self._shown = self.task_name
+        chosen = settings_for(self._shown)
         for old in (*self._labels, *(edit.widget for edit in self.edits.values())):
             self._grid.removeWidget(old)
             old.hide()  # at once; it is deleted only when the window next has time
@@ -264,21 +307,19 @@ class PretrainForm(QWidget):
             field = fields[name]
             self._cell(row, column, field.label, self._fitted(field), field.tooltip, 3 if alone else 1)
             row += i % 2 or alone
-        self._row(row, "Run", self.where, "")
+        row = self._row(row, "Run", self.where, "")
+        self._row(row, "Name", self.run_name, "")
         self._place_more(Form(chosen, exclude=self.edits))
         order = [
             self.task,
             *(self.edits[name].widget for name in fields if name not in numbers),
             self.edit_button,
         ]
-        order += [*(self.edits[name].widget for name in numbers), self.where]
+        order += [*(self.edits[name].widget for name in numbers), self.where, self.run_name]
         for before, after in pairwise(order):
             QWidget.setTabOrder(before, after)
 
     def _place_more(self, form: Form) -> None:
-        for name in BY_THE_MACHINE:
-            if name in form.edits:
-                form.edits[name].widget.setSpecialValueText(AUTO)
         form.changed.connect(self._tell)
         if self.form is None:
             self._layout.insertWidget(1, form)
@@ -292,7 +333,10 @@ class PretrainForm(QWidget):
         """Return the input of a field, with its default."""
         edit = self.edits[field.name]
         edit.set_value(field.default)
-        edit.changed.connect(self._tell)
+        edit.changed.connect(self._on_steps if field.name == "steps" else self._tell)
+        if field.name == "steps":
+            edit.preset.connect(self._on_steps)
+            edit.say_time = self.needs.time_of
         if field.name == "encoder" and isinstance(edit.widget, QComboBox):
             titles = {info.name: info.title for info in ENCODERS}
             for i in range(edit.widget.count()):

@@ -76,9 +76,9 @@ class RunActions:
         return self.waiting and self._process is not None and self._process.running
 
     # ------------------------------------------------------------------------------- how runs of this kind are made
-    def new_job(self, study: Study, settings: Any) -> tuple[str, MakeJob]:
+    def new_job(self, study: Study, settings: Any, name: str) -> tuple[str, MakeJob]:
         """Return the title and the maker of the job of a new run."""
-        return f"Pre-training with {TASKS[settings.task].title}", actions.train_job(study, settings)
+        return f"Pre-training with {TASKS[settings.task].title}", actions.train_job(study, settings, name)
 
     def new_command(self, study: Path, settings: Any) -> list[str]:
         """Return the command that does the same in a process of its own."""
@@ -101,12 +101,13 @@ class RunActions:
             stage.bar.show_error(error, of=self.kind)
         if study is None or error is not None:
             return
-        settings = stage.form.settings()
+        settings, name = stage.form.settings(), stage.form.run_name.value()
         self._expect()
         if stage.form.detached:
-            self._start_process(self.new_command(study.path, settings))
+            named = ["--name", name] if name else []
+            self._start_process([*self.new_command(study.path, settings), *named])
         else:
-            title, make = self.new_job(study, settings)
+            title, make = self.new_job(study, settings, name)
             self._watch(stage.session.jobs.submit(title, make, self.kind))
         stage.panel.show_training()
         stage.update_buttons()
@@ -124,7 +125,7 @@ class RunActions:
             self._start_process(self.command_to_go_on(study.path, run, steps))
         else:
             make = self.job_to_go_on(study, run, steps)
-            self._watch(stage.session.jobs.submit(f"Going on with {run}", make, self.kind))
+            self._watch(stage.session.jobs.submit(f"Going on with {info.title}", make, self.kind))
         stage.panel.show_training()
         stage.update_buttons()
 
@@ -149,10 +150,23 @@ class RunActions:
     def delete(self, run: str) -> None:
         """Ask, then delete a run with its checkpoints."""
         stage, study = self._stage, self._stage.session.study
-        question = f"Delete {run} with its weights and curves? This cannot be undone."
+        title = stage.session.run_title(run)
+        question = f"Delete {title} with its weights and curves? This cannot be undone."
         if study is None or not self._confirm(question):
             return
         stage.background.run(lambda: study.run(run).delete(), lambda _: stage.session.refresh())
+
+    def rename(self, run: str, name: str) -> None:
+        """Give a run another name; an empty one takes its name away."""
+        stage, study = self._stage, self._stage.session.study
+        if study is None:
+            return
+
+        def failed(error: BaseException) -> None:
+            stage.bar.show_error(error)
+            stage.session.refresh()
+
+        stage.background.run(lambda: study.name_run(run, name), lambda _: stage.session.refresh(), failed)
 
     def forget(self) -> None:
         """Another study was opened; what was begun in the old one goes on there."""
@@ -168,6 +182,8 @@ class RunActions:
         # A run looks interrupted until the one who made it holds it: a matter of milliseconds.
         if found is not None and (found.state != "interrupted" or not self.waiting):
             stage.panel.show_run(found.id)
+            if found.name == stage.form.run_name.value():
+                stage.form.run_name.clear()  # no other run can have it
             stage.expect_end()
             self.waiting, self._expected = False, ""
         if active is None or active.state == OBEYED.get(self.asked):

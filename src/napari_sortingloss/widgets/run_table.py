@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psygnal import Signal
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor, QContextMenuEvent
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTreeWidget, QTreeWidgetItem
+from qtpy.QtCore import QModelIndex, Qt
+from qtpy.QtGui import QColor, QContextMenuEvent, QKeyEvent
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QLineEdit,
+    QMenu,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QWidget,
+)
 
 from napari_sortingloss.networks import ENCODERS
 from napari_sortingloss.pretext.headline import headline
 from napari_sortingloss.pretext.order import ORDERED_BY
 from napari_sortingloss.widgets.curves import COMPARED
+from napari_sortingloss.widgets.run_words import GOING_ON, differences
 from napari_sortingloss.widgets.session import RunInfo
 from napari_sortingloss.widgets.split import Split
 from napari_sortingloss.widgets.theme import Colors
@@ -26,8 +38,7 @@ SIGNS = {
     "failed": "✖ failed",
     "interrupted": "⚠ interrupted",
 }
-GOING_ON = ("running", "paused")
-HEADERS = ("runs (tick to compare)", "state", "step", "result")
+HEADERS = ("runs (tick to compare)", "", "step", "result")
 ROWS = 5
 """More runs than these scroll."""
 
@@ -45,6 +56,8 @@ class RunTable(QTreeWidget):
         ``compared()``: the ticks changed.
     resume_requested, order_requested, settings_requested, delete_requested : psygnal.Signal
         From the context menu, with the run's id.
+    renamed : psygnal.Signal
+        ``renamed(id, name)``: a person gave a run another name; an empty one takes it away.
     """
 
     chosen = Signal(str)
@@ -53,6 +66,7 @@ class RunTable(QTreeWidget):
     order_requested = Signal(str)
     settings_requested = Signal(str)
     delete_requested = Signal(str)
+    renamed = Signal(str, str)
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,12 +75,17 @@ class RunTable(QTreeWidget):
         self.setAlternatingRowColors(True)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setUniformRowHeights(True)
-        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.setTextElideMode(Qt.TextElideMode.ElideLeft)  # ids begin alike
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         header = self.header()
         header.setStretchLastSection(False)
         header.setTextElideMode(Qt.TextElideMode.ElideRight)
-        self.headerItem().setToolTip(0, "Tick runs to draw their curves behind those of the run in view")
+        self.headerItem().setToolTip(
+            0, "Tick runs to draw their curves behind those of the run in view; F2 gives a run a name"
+        )
+        self.headerItem().setToolTip(1, "  ".join(SIGNS.values()))
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setItemDelegate(_Names(self))
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         for column in (1, 2, 3):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
@@ -78,7 +97,9 @@ class RunTable(QTreeWidget):
         self.itemChanged.connect(self._on_item)
 
     def set_runs(self, runs: Sequence[RunInfo]) -> None:
-        """Show these runs; ticks and the selection stay where they were."""
+        """Show these runs; ticks, the selection and a name that is being typed stay as they were."""
+        if self.state() == QAbstractItemView.State.EditingState and set(self._ids()) == {i.id for i in runs}:
+            return
         current = self.current()
         self._infos = {info.id: info for info in runs}
         self._colours = {run_id: colour for run_id, colour in self._colours.items() if run_id in self._infos}
@@ -87,8 +108,9 @@ class RunTable(QTreeWidget):
             if [info.id for info in runs] != self._ids():
                 self.clear()
                 self.addTopLevelItems([QTreeWidgetItem() for _ in runs])
+            apart = differences(runs)
             for row, info in enumerate(runs):
-                self._fill(self.topLevelItem(row), info, info.id in self._colours)
+                self._fill(self.topLevelItem(row), info, apart[info.id], info.id in self._colours)
             self._select(current)
             self._colour()
         finally:
@@ -132,6 +154,13 @@ class RunTable(QTreeWidget):
             menu.exec(self.viewport().mapToGlobal(where))
             menu.deleteLater()
 
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        """Name the selected run by F2."""
+        if event.key() == Qt.Key.Key_F2:
+            self.edit_name(self.current())
+        else:
+            super().keyPressEvent(event)
+
     def menu_for(self, run_id: str) -> QMenu:
         """Return the context menu of a run."""
         info = self._infos[run_id]
@@ -142,13 +171,26 @@ class RunTable(QTreeWidget):
             ("&Go on training", self.resume_requested, "It is going on" if going_on else ""),
             self.use_of(info),
             ("Use its &settings for a new run", self.settings_requested, ""),
+            ("Re&name…\tF2", None, ""),
             ("&Delete…", self.delete_requested, "Stop it first" if going_on else ""),
         ):
             action = menu.addAction(text)
             action.setEnabled(not why_not)
             action.setToolTip(why_not)
-            action.triggered.connect(lambda *_, signal=signal: signal.emit(run_id))
+            if signal is None:
+                action.triggered.connect(lambda *_: self.edit_name(run_id))
+            else:
+                action.triggered.connect(lambda *_, signal=signal: signal.emit(run_id))
         return menu
+
+    def edit_name(self, run_id: str) -> None:
+        """Let a person type a name for a run into its row."""
+        if run_id in self._ids():
+            self.edit(self.model().index(self._ids().index(run_id), 0))
+
+    def info_at(self, row: int) -> RunInfo:
+        """Return what is known of the run in a row."""
+        return self._infos[self._ids()[row]]
 
     def use_of(self, info: RunInfo) -> tuple[str, Any, str]:
         """Return what a run is good for: the text of the entry, its signal, and why it cannot be asked for yet."""
@@ -156,12 +198,14 @@ class RunTable(QTreeWidget):
         why_not = why_not if info.task == ORDERED_BY else "It did not learn to order slices"
         return "&Order the slices of all volumes", self.order_requested, why_not
 
-    def _fill(self, item: QTreeWidgetItem, info: RunInfo, ticked: bool) -> None:
+    def _fill(self, item: QTreeWidgetItem, info: RunInfo, apart: str, ticked: bool) -> None:
         step, steps = info.summary.get("step", 0), info.summary.get("steps", 0)
-        texts = (info.id, SIGNS.get(info.state, info.state), f"{step}/{steps}", _result(info.summary))
+        state = SIGNS.get(info.state, info.state)
+        title = f"{info.title} · {apart}" if apart else info.title
+        texts = (title, state.split()[0], f"{step}/{steps}" if steps else f"{step}", _result(info.summary))
         about = [
-            info.id,
-            f"{texts[1]}, step {step} of {steps}",
+            *dict.fromkeys((info.title, info.id)),
+            f"{state}, step {step}" + (f" of {steps}" if steps else ", until stopped"),
             f"begun {info.created[:16].replace('T', ' ')}",
         ]
         about += [given(info.settings), *figures(info.summary)]
@@ -171,7 +215,8 @@ class RunTable(QTreeWidget):
         item.setTextAlignment(2, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         item.setTextAlignment(3, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         item.setData(0, _ID, info.id)
-        item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
+        item.setData(1, Qt.ItemDataRole.AccessibleTextRole, state)
+        item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsEditable)
         item.setCheckState(0, Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
 
     def _ids(self) -> list[str]:
@@ -217,6 +262,44 @@ class RunTable(QTreeWidget):
     def apply_theme(self, colors: Colors) -> None:
         """Restyle."""
         self.setStyleSheet(table_style(colors))
+
+
+class _Names(QStyledItemDelegate):
+    """Lets the name of a run be typed: an empty line takes it away, and the id is shown again."""
+
+    def __init__(self, table: RunTable) -> None:
+        super().__init__(table)
+        self._table = weakref.ref(table)
+
+    def createEditor(self, parent: QWidget, option: Any, index: QModelIndex) -> QWidget | None:  # noqa: N802
+        """Edit the first column only."""
+        if index.column() != 0:
+            return None
+        editor = QLineEdit(parent)
+        editor.setAccessibleName("Name of the run")
+        editor.setStyleSheet("padding: 0px 2px; margin: 0px; min-height: 0px;")
+        return editor
+
+    def updateEditorGeometry(  # noqa: N802
+        self, editor: QLineEdit, option: QStyleOptionViewItem, index: QModelIndex
+    ) -> None:
+        """Leave the tick visible, and the row below."""
+        box = 24
+        editor.setGeometry(option.rect.adjusted(box - option.rect.left(), 0, 0, 0))
+
+    def setEditorData(self, editor: QLineEdit, index: QModelIndex) -> None:  # noqa: N802
+        """Begin with the name, not with what tells the run from others."""
+        table = self._table()
+        if table is not None:
+            info = table.info_at(index.row())
+            editor.setText(info.name)
+            editor.setPlaceholderText(info.id)
+
+    def setModelData(self, editor: QLineEdit, model: Any, index: QModelIndex) -> None:  # noqa: N802
+        """Tell the new name; the row shows it once it is kept."""
+        table, name = self._table(), " ".join(editor.text().split())
+        if table is not None and name != table.info_at(index.row()).name:
+            table.renamed.emit(table.info_at(index.row()).id, name)
 
 
 def table_style(colors: Colors) -> str:

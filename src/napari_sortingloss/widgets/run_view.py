@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from psygnal import Signal
 from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
@@ -16,6 +17,7 @@ from napari_sortingloss.widgets.curves import Compared, CurveRow
 from napari_sortingloss.widgets.lifetime import follow
 from napari_sortingloss.widgets.run_table import GOING_ON, SIGNS, RunTable, given
 from napari_sortingloss.widgets.run_watch import RunHistory, RunWatcher
+from napari_sortingloss.widgets.run_words import best_run
 from napari_sortingloss.widgets.session import RunInfo
 from napari_sortingloss.widgets.strip import BatchStrip
 from napari_sortingloss.widgets.theme import Colors
@@ -52,24 +54,27 @@ class RunStatus(QWidget):
         self.progress.setVisible(going_on and progress is not None)
         if info is None:
             return
-        self.setToolTip(f"{info.id}\n{given(info.settings)}")
-        if progress is not None and progress.total:
-            self.progress.setRange(0, progress.total)
+        self.setToolTip(f"{info.title}\n{given(info.settings)}")
+        if progress is not None:
+            self.progress.setRange(0, progress.total)  # without an end it only moves
             self.progress.setValue(min(progress.done, progress.total))
         if info.state == "running" and progress is not None:
-            parts = [f"step {progress.done:,}/{progress.total:,}", progress.what]
+            of = f"/{progress.total:,}" if progress.total else ""
+            parts = [f"step {progress.done:,}{of}", progress.what]
             if progress.seconds_left is not None:
                 parts.append(f"{words.duration(progress.seconds_left)} left")
             self.text.setText(" · ".join(part for part in parts if part))
             return
         step, steps = info.summary.get("step", 0), info.summary.get("steps", 0)
-        message = history.state.message if history.state is not None and info.state == "failed" else ""
-        how_far = (
-            f"after all {steps:,} steps" if info.state == "finished" else f"at step {step:,} of {steps:,}"
-        )
-        self.text.setText(
-            f"{SIGNS.get(info.state, info.state)} {how_far}" + (f" · {message}" if message else "")
-        )
+        said = history.state.message if history.state is not None else ""
+        sign, of = SIGNS.get(info.state, info.state), f" of {steps:,}" if steps else ""
+        if info.state == "finished":
+            text = (
+                f"{sign} after all {steps:,} steps" if steps else f"{sign}: {said or f'after {step:,} steps'}"
+            )
+        else:
+            text = f"{sign} at step {step:,}{of}" + (f" · {said}" if said and info.state == "failed" else "")
+        self.text.setText(text)
 
 
 class RunView(QWidget):
@@ -87,6 +92,8 @@ class RunView(QWidget):
         ``run_changed(id)``: another run is in view; an empty string for none.
     history_changed : psygnal.Signal
         ``history_changed(RunHistory)``.
+    wished : psygnal.Signal
+        A person chose what is in view: see `remembered`.
     status : RunStatus
         Not laid out here: the stage puts it where it never scrolls away.
     column : QVBoxLayout
@@ -95,10 +102,15 @@ class RunView(QWidget):
 
     run_changed = Signal(str)
     history_changed = Signal(object)
+    wished = Signal()
 
     def __init__(self, background: Background) -> None:
         super().__init__()
         self._runs: dict[str, RunInfo] = {}
+        self._wish = ""  # the run that a person looked at last
+        self._ticks: list[
+            str
+        ] = []  # runs that were ticked when the study was last open, until they are there
         self._idle_curves: tuple[Curve, ...] = ()
         self._others: dict[str, RunWatcher] = {}
         self._curves_of: dict[str, tuple[Curve, ...]] = {}
@@ -118,7 +130,7 @@ class RunView(QWidget):
             self.column.addWidget(widget)
         follow(self, self.watcher.changed, self._on_history)
         follow(self, self.table.chosen, self.show_run)
-        follow(self, self.table.compared, self._on_compared)
+        follow(self, self.table.compared, self._on_ticked)
 
     def make_table(self) -> RunTable:
         """Return the table of runs; a stage that does more with its runs has one of its own."""
@@ -156,10 +168,10 @@ class RunView(QWidget):
             self.watcher.watch(None)
             self.run_gone()
         if self.watcher.path is None and runs:
-            first = next((info for info in runs if info.state in GOING_ON), runs[0])
-            self.show_run(first.id)
+            self._show(self._first(runs))
         elif self.watcher.path is not None:
             self.table.select(self.watcher.path.name)
+        self._tick_again()
         gone = set(self._others) - set(self._runs)
         for run_id in gone:
             self._drop(run_id)
@@ -168,8 +180,47 @@ class RunView(QWidget):
         self._arrange()
         self.status.say(self.run, self.watcher.history)
 
+    def _first(self, runs: Sequence[RunInfo]) -> str:
+        """Return what to show first: what goes on, what a person looked at last, or the best there is."""
+        going_on = next((info.id for info in runs if info.state in GOING_ON), "")
+        return going_on or (self._wish if self._wish in self._runs else best_run(runs))
+
     def show_run(self, run_id: str) -> None:
-        """Bring a run into view."""
+        """Bring a run into view, and again when the study is opened anew."""
+        self.wish(run_id)
+        self._show(run_id)
+
+    def wish(self, run_id: str) -> None:
+        """Bring a run into view when the study is opened anew."""
+        if run_id in self._runs and run_id != self._wish:
+            self._wish = run_id
+            self.wished.emit()
+
+    def remembered(self) -> dict[str, Any]:
+        """Return what a person has chosen to see, JSON-ready."""
+        return {"run": self._wish, "ticks": [*self.table.ticked(), *self._ticks]}
+
+    def recall(self, values: Mapping[str, Any]) -> None:
+        """Show what `remembered` returned when this study was last open."""
+        run, ticks = values.get("run"), values.get("ticks")
+        self._wish = run if isinstance(run, str) else ""
+        self._ticks = [one for one in ticks if isinstance(one, str)] if isinstance(ticks, list) else []
+        self._tick_again()
+        if self.run is not None:
+            self._show(self._first(list(self._runs.values())))
+
+    def _tick_again(self) -> None:
+        for run_id in [one for one in self._ticks if one in self._runs]:
+            self._ticks.remove(run_id)
+            self.table.tick(run_id)
+        if self._runs:  # what is not there by now is gone
+            self._ticks.clear()
+
+    def _on_ticked(self) -> None:
+        self._on_compared()
+        self.wished.emit()
+
+    def _show(self, run_id: str) -> None:
         info = self._runs.get(run_id)
         if info is None:
             return
@@ -187,6 +238,7 @@ class RunView(QWidget):
             self._drop(run_id)
         self.run_gone()
         self.watcher.watch(None)
+        self._wish, self._ticks = "", []
         self.set_runs(())
         self.show_training()
 
@@ -234,9 +286,9 @@ class RunView(QWidget):
     def compared(self) -> list[Compared]:
         """Return what is drawn behind the curves of the run in view: the runs that are ticked."""
         return [
-            Compared(run_id, self.table.colour_of(run_id), self._others[run_id].history)
+            Compared(self._runs[run_id].title, self.table.colour_of(run_id), self._others[run_id].history)
             for run_id in self.table.ticked()
-            if run_id in self._others
+            if run_id in self._others and run_id in self._runs
         ]
 
     def _draw(self) -> None:

@@ -194,7 +194,7 @@ class SegmentWidget(TrainingStage):
         """Say how good the run is, and that it can predict."""
         scores = self.panel.scores.said()
         said = scores or next(iter(figures(run.summary)), "")
-        text = f"{run.id} has finished" + (f": {said}." if said else ".") + " Next: predict a volume."
+        text = f"{run.title} has finished" + (f": {said}." if said else ".") + " Next: predict a volume."
         self.bar.show_message("success", text, "Predict this volume ▸", lambda: self.predict_this())
 
     def run_ended(self, run: RunInfo) -> None:
@@ -233,7 +233,8 @@ class SegmentWidget(TrainingStage):
         if job is not None:
             why, tip = ("It finishes what it is at" if job.cancelling else ""), "What was predicted is kept"
         else:
-            tip = f"Predict with {run} ({keys_of('segment.predict')}); more choices behind the arrow"
+            with_ = session.run_title(run)
+            tip = f"Predict with {with_} ({keys_of('segment.predict')}); more choices behind the arrow"
             why = "Train first: predicting needs a run with weights" if not run else ""
             why = why or ("" if self.choice.volumes() else "Choose volumes first")
         allow(self.choice, why, tip)
@@ -255,6 +256,7 @@ class SegmentWidget(TrainingStage):
 
     def _update_evaluate(self, run: str) -> None:
         button, names = self.panel.evaluate_button, self.to_judge()
+        run = self.session.run_title(run)
         button.setVisible(bool(self.with_reference()))
         why = "" if names else f"Predict a volume that has a reference first, with {run or 'a run'}"
         if self.session.jobs.find(EVALUATE) is not None:
@@ -290,8 +292,9 @@ class SegmentWidget(TrainingStage):
 
     # ------------------------------------------------------------------------------------------ following the session
     def _on_study(self, study: Any) -> None:
-        self.form.set_study(study)
         self.forget_runs(study)
+        self.form.set_study(study)
+        self.recall()
         self.predicting.told.clear()
         self.panel.show_agreement({})
         self._on_classes()
@@ -314,6 +317,10 @@ class SegmentWidget(TrainingStage):
 
     def _on_runs(self) -> None:
         self.form.set_runs(self.session.runs)
+        titles = {info.id: info.name for info in self.session.runs if info.name}
+        if titles != self.panel.predictions.titles:
+            self.panel.predictions.titles = titles
+            self.shown.refresh()
         super()._on_runs()
         self._arrange()
 
@@ -334,6 +341,7 @@ class SegmentWidget(TrainingStage):
         self.update_buttons()
 
     def _on_chosen(self, run: str) -> None:
+        self.panel.wish(run)
         self.update_buttons()
 
     def _on_step(self, event: object = None) -> None:

@@ -23,22 +23,21 @@ from napari_sortingloss.networks import ENCODERS, SEGMENTERS
 from napari_sortingloss.segment.settings import FinetuneSettings
 from napari_sortingloss.widgets.annotated import Annotated
 from napari_sortingloss.widgets.background import Background
-from napari_sortingloss.widgets.fields import AUTO, FieldEdit, calm_wheel, edit_for
+from napari_sortingloss.widgets.fields import FieldEdit, changed_values, edit_for, show_values
 from napari_sortingloss.widgets.forms import Form
-from napari_sortingloss.widgets.needs import said_needs
+from napari_sortingloss.widgets.needs import Needs, Wanted
 from napari_sortingloss.widgets.pair_grid import PairGrid
 from napari_sortingloss.widgets.predicted import Predicted
-from napari_sortingloss.widgets.segment_slices import about_slices, said_slices
+from napari_sortingloss.widgets.run_fields import RunName, WhereToRun
+from napari_sortingloss.widgets.segment_slices import about_slices, measured_on, said_slices
 from napari_sortingloss.widgets.segment_start import StartFrom
 from napari_sortingloss.widgets.segment_taught import LearnAlso
 from napari_sortingloss.widgets.session import RunInfo
 from napari_sortingloss.widgets.shortcuts import Button
-from napari_sortingloss.widgets.split import Split, SplitDialog, adapt
+from napari_sortingloss.widgets.split import Split, SplitDialog, adapt, split_from_json, split_to_json
+from napari_sortingloss.widgets.training_actions import leave_a_core
 
-HERE, DETACHED = "here", "detached"
-
-BY_THE_MACHINE = ("threads", "workers")
-"""Settings whose 0 leaves the choice to the program."""
+KIND = "finetune"
 
 OWN = ("init", "encoder", "network", "steps", "volumes", "validate")
 """Settings that are not folded under *More*."""
@@ -61,20 +60,22 @@ class SegmentForm(QWidget):
     ----------
     changed : psygnal.Signal
         Anything was changed.
-    problem : str
-        Why no run can be started with what is chosen; empty if it can.
+    asked : bool
+        Whether a person chose the number of steps, so that it counts for a finished run too.
     """
 
     changed = Signal()
 
     def __init__(self, background: Background) -> None:
         super().__init__()
-        self._background = background
         self._study: Any = None
         self._annotated: Annotated = {}
         self._split: Split | None = None  # None: all annotated volumes, some of their slices held back
+        self._wish: Any = (
+            None  # the volumes that were chosen when the study was last open, until they are known
+        )
         self._quiet = False
-        self.problem = ""
+        self.asked = False
         self.start = StartFrom()
         self.learn_also = LearnAlso()
         self.learn_also.changed.connect(self._tell)
@@ -88,10 +89,10 @@ class SegmentForm(QWidget):
                     known = str(edit.widget.itemData(i))
                     edit.widget.setItemText(i, TITLES[name].get(known, known))
                 edit.widget.setMinimumWidth(108)
-            if isinstance(edit.widget, QAbstractSpinBox):  # two in a row of 350 px: no room for − and +
-                edit.widget.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
-                edit.widget.setMinimumWidth(64)  # it would make room for the largest number there is
-            edit.changed.connect(self._tell)
+            if isinstance(edit.input, QAbstractSpinBox):  # two in a row of 350 px: no room for − and +
+                edit.input.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
+                edit.input.setMinimumWidth(64)  # it would make room for the largest number there is
+            edit.changed.connect(self._on_steps if name == "steps" else self._tell)
         self._tips = {name: f"<p>{fields[name].tooltip}</p>" for name in self.edits}
         self.slices = QLabel()
         self.slices.setWordWrap(True)
@@ -100,21 +101,15 @@ class SegmentForm(QWidget):
         self.edit_button.setProperty("small", True)
         self.edit_button.setToolTip("Choose the volumes whose slices to train on, and those to measure on")
         self.edit_button.clicked.connect(lambda *_: self.edit_split())
-        self.where = QComboBox()
-        self.where.addItem("in napari", HERE)
-        self.where.addItem("own process", DETACHED)
-        self.where.setToolTip(
-            "<p>A run inside napari leaves one processor core to the viewer and ends with napari (it can go on later). "
-            "A process of its own takes all cores and goes on when napari is closed.</p>"
-        )
-        calm_wheel(self.where)
-        self.where.currentIndexChanged.connect(lambda *_: self._tell())
-        self.needs = QLabel()
-        self.needs.setWordWrap(True)
-        self.needs.setProperty("muted", True)
+        self.where = WhereToRun("in napari", "own process")
+        self.run_name = RunName()
+        self.where.changed.connect(self._tell)
+        self.run_name.changed.connect(self._tell)
+        self.needs = Needs(background)
+        self.needs.changed.connect(self.changed.emit)
+        self.edits["steps"].preset.connect(self._on_steps)
+        self.edits["steps"].say_time = self.needs.time_of
         self.more = Form(FinetuneSettings, exclude=OWN)
-        for name in BY_THE_MACHINE:
-            self.more.edits[name].widget.setSpecialValueText(AUTO)  # type: ignore[attr-defined]
         self.more.changed.connect(self._tell)
         self._tips["decoder_norm"] = self.more.edits["decoder_norm"].widget.toolTip()
         self._lay_out()
@@ -134,6 +129,7 @@ class SegmentForm(QWidget):
         self._cell(grid, 2, 2, "Steps", self.edits["steps"].widget)
         self._cell(grid, 3, 0, "Encoder", self.edits["encoder"].widget)
         self._cell(grid, 3, 2, "Run", self.where)
+        self._cell(grid, 4, 0, "Name", self.run_name, 3)
         self.where.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         row = QHBoxLayout()
         row.addWidget(self.slices, 1)
@@ -150,7 +146,12 @@ class SegmentForm(QWidget):
     @property
     def detached(self) -> bool:
         """Whether to run in a process of its own."""
-        return bool(self.where.currentData() == DETACHED)
+        return self.where.detached
+
+    @property
+    def problem(self) -> str:
+        """What speaks against starting; empty when nothing does."""
+        return self.needs.problem
 
     def settings(self) -> FinetuneSettings:
         """Return the settings of a run.
@@ -165,7 +166,7 @@ class SegmentForm(QWidget):
 
     def error(self) -> UserError | None:
         """Return what is wrong with the settings, or None."""
-        return self.more.error(**self._given())
+        return self.more.error(**self._given()) or self.run_name.error()
 
     def _given(self) -> dict[str, Any]:
         split = self._split or Split()
@@ -201,6 +202,7 @@ class SegmentForm(QWidget):
             self.more.set_value(settings.replace(**settled))  # what that run settled is settled anew
         finally:
             self._quiet = False
+        self.asked = True
         self._on_start()
         self.learn_also.choose(settings.also_from)
         known = tuple(self._annotated)
@@ -209,16 +211,49 @@ class SegmentForm(QWidget):
         self._split = Split(train, validate) if train or validate else None
         self._tell()
 
+    def remembered(self) -> dict[str, Any]:
+        """Return what a person has chosen, JSON-ready."""
+        split = None if self._split is None else split_to_json(self._split, tuple(self._annotated))
+        return {
+            "start": self.start.wish,
+            "also_from": self.learn_also.wish,
+            "settings": changed_values(self._all_edits(), FinetuneSettings.fields()),
+            "asked": self.asked,
+            "split": split or self._wish,
+            "where": self.where.currentData(),
+        }
+
+    def recall(self, values: Mapping[str, Any]) -> None:
+        """Show what `remembered` returned when this study was last open; what does not fit any more is forgotten."""
+        start, also_from = values.get("start"), values.get("also_from")
+        self._quiet = True
+        try:
+            show_values(self._all_edits(), FinetuneSettings.fields(), values.get("settings"))
+            self.start.choose(start if isinstance(start, str) else "")
+            self.where.choose(values.get("where"))
+            self.run_name.clear()
+        finally:
+            self._quiet = False
+        self.asked = values.get("asked") is True
+        self._wish, self._split = values.get("split"), None
+        self._on_start()
+        self.learn_also.choose(also_from if isinstance(also_from, str) else "")
+        self.set_annotated(self._annotated)
+
+    def _all_edits(self) -> dict[str, FieldEdit]:
+        return {**self.more.edits, **self.edits}
+
     # ------------------------------------------------------------------------------------------- following the study
     def set_study(self, study: Any) -> None:
         """Begin anew, for another study."""
-        self._study, self._split = study, None
+        self._study, self._split, self._wish = study, None, None
         self.start.forget()
         self.set_annotated({})
 
     def set_runs(self, infos: Sequence[RunInfo]) -> None:
         """Take the runs there are, the newest first."""
         self.start.set_runs(infos)
+        self.run_name.set_runs(infos)
 
     def set_predicted(self, predicted: Predicted) -> None:
         """Take what has been predicted now."""
@@ -230,6 +265,8 @@ class SegmentForm(QWidget):
         self._annotated = annotated
         if self._split is not None:
             self._split = adapt(self._split, tuple(annotated), known)
+        elif self._wish is not None and annotated:
+            self._split, self._wish = split_from_json(self._wish, tuple(annotated)), None
         self._say_slices()
         self._tell()
 
@@ -243,47 +280,25 @@ class SegmentForm(QWidget):
 
     def set_split(self, split: Split) -> None:
         """Choose on which annotated volumes to train and on which to measure."""
-        self._split = None if split == Split(tuple(self._annotated)) else split
+        self._split, self._wish = None if split == Split(tuple(self._annotated)) else split, None
         self._say_slices()
         self._tell()
 
     def estimate(self) -> None:
-        """Work out in the background what a run would need, and say it."""
-        error = self.error()
-        study, names = self._study, tuple(self._annotated)
-        if error is not None or study is None or not names:
-            self._background.drop("estimate")
-            self._say(f"⚠ {error}" if error is not None else "", str(error or ""))
+        """Say what a run would need, worked out in the background."""
+        error, names = self.error(), tuple(self._annotated)
+        if error is not None or self._study is None or not names:
+            self.needs.ask(None, str(error or ""))
             return
-        settings, detached = self.settings(), self.detached
-        if self.problem:
-            self._say("", "")
+        settings: Any = self.settings() if self.detached else leave_a_core(self.settings())
+        measured = measured_on(self._annotated, self._split, settings.held_back)
+        train = settings.volumes or names
+        self.needs.ask(Wanted(self._study, KIND, settings, train, measured, self.detached))
 
-        def work() -> Any:
-            from napari_sortingloss.training.devices import estimate
-            from napari_sortingloss.widgets.training_actions import leave_a_core
-
-            wanted: Any = settings if detached else leave_a_core(settings)
-            return estimate(wanted, [study.volume(name) for name in names])
-
-        self._background.run(work, self._take_estimate, self._no_estimate, topic="estimate")
-
-    def _take_estimate(self, found: Any) -> None:
-        text, tip = said_needs(found)
-        self._say(text, "")
-        self.needs.setToolTip(tip)
-
-    def _no_estimate(self, error: BaseException) -> None:
-        self._say(f"⚠ {error}", str(error))
-
-    def _say(self, text: str, problem: str) -> None:
-        changed = problem != self.problem
-        self.problem = problem
-        self.needs.setText(text)
-        self.needs.setToolTip("")
-        self.needs.setVisible(bool(text))
-        if changed:
-            self.changed.emit()
+    def _on_steps(self) -> None:
+        if not self._quiet:
+            self.asked = True
+            self._tell()
 
     # ------------------------------------------------------------------------------------------------------ showing it
     def _say_slices(self) -> None:

@@ -338,7 +338,9 @@ class PredictActions:
 
         stage.bar.begin(EVALUATE)
         settings = EvaluateSettings(run=run, volumes=names, unseen_only=True)
-        job = stage.session.jobs.submit(f"Evaluating {run}", evaluate_job(study, settings), EVALUATE)
+        job = stage.session.jobs.submit(
+            f"Evaluating {stage.session.run_title(run)}", evaluate_job(study, settings), EVALUATE
+        )
         stage.follow(job.signals.failed, stage.bar.show_error)
         stage.follow(job.signals.finished, self._on_evaluated)
         stage.follow(job.signals.ended, stage.update_buttons)
@@ -363,7 +365,8 @@ class PredictActions:
         for look in stage.finished_predictions():
             if look.run == chosen:
                 continue
-            entry = menu.addAction(f"{chosen}  with  {look.run}")
+            title = stage.session.run_title
+            entry = menu.addAction(f"{title(chosen)}  with  {title(look.run)}")
             entry.triggered.connect(lambda *_, other=look.run: self.compare(chosen, other))
         shown = stage.shown.layers.shown(*stage.of_volume, DIFFERENCE) if stage.of_volume is not None else []
         if shown:
@@ -423,7 +426,9 @@ class PredictActions:
         look = stage.panel.predictions.look(run)
         if study is None or volume is None or look is None:
             return
-        if not self._confirm(f"Delete what {run} predicted of {volume}? It can be predicted again."):
+        if not self._confirm(
+            f"Delete what {stage.session.run_title(run)} predicted of {volume}? It can be predicted again."
+        ):
             return
         stage.shown.forget(volume, run)
         part = look.unfinished

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FINETUNE = "finetune"
 
 
-def finetune_job(study: Study, settings: FinetuneSettings) -> MakeJob:
+def finetune_job(study: Study, settings: FinetuneSettings, name: str = "") -> MakeJob:
     """Return what makes the job of a new run, which leaves one core to the viewer."""
 
     def make() -> Iterator[Event]:
@@ -28,7 +28,7 @@ def finetune_job(study: Study, settings: FinetuneSettings) -> MakeJob:
         from napari_sortingloss.segment.finetune import finetune
 
         wanted: Any = actions.leave_a_core(settings)
-        return finetune(study, wanted)
+        return finetune(study, wanted, name=name)
 
     return make
 
@@ -52,9 +52,9 @@ class SegmentRuns(RunActions):
 
     kind: ClassVar[str] = FINETUNE
 
-    def new_job(self, study: Study, settings: Any) -> tuple[str, MakeJob]:
+    def new_job(self, study: Study, settings: Any, name: str) -> tuple[str, MakeJob]:
         """Return the title and the maker of the job of a new run."""
-        return "Fine-tuning on annotated slices", finetune_job(study, settings)
+        return "Fine-tuning on annotated slices", finetune_job(study, settings, name)
 
     def new_command(self, study: Path, settings: Any) -> list[str]:
         """Return the command that does the same in a process of its own."""

@@ -19,8 +19,7 @@ def said_slices(annotated: Annotated, split: Split | None, share: float) -> str:
     share : float
         Of the slices, to be held back where no volume is there to measure on.
     """
-    used = split or Split(tuple(annotated))
-    looks = {name: look for name, look in annotated.items() if used.of(name) != ASIDE}
+    looks = _used(annotated, split)
     if not looks:
         return "no annotated slices yet"
     complete = sum(look.count("complete") for look in looks.values())
@@ -28,11 +27,23 @@ def said_slices(annotated: Annotated, split: Split | None, share: float) -> str:
     parts = [f"{n} {what}" for n, what in ((complete, "complete"), (partial, "partial")) if n]
     noun = "slice" if complete + partial == 1 else "slices"
     text = f"{', '.join(parts) or 'no'} {noun} in {words.count(len(looks), 'volume')}"
-    if used.validate:
-        kept = sum(len(look.slices) for name, look in looks.items() if name in used.validate)
-        return f"{text} · {kept} to measure on, in {words.count(len(used.validate), 'volume')}"
-    kept = held_back(complete + partial, share)
+    kept = measured_on(annotated, split, share)
+    if split is not None and split.validate:
+        return f"{text} · {kept} to measure on, in {words.count(len(split.validate), 'volume')}"
     return f"{text} · {kept} held back" if kept else f"{text} · none held back: no scores"
+
+
+def measured_on(annotated: Annotated, split: Split | None, share: float) -> int:
+    """Return on how many slices a run measures; the parameters are those of `said_slices`."""
+    looks = _used(annotated, split)
+    if split is not None and split.validate:
+        return sum(len(look.slices) for name, look in looks.items() if name in split.validate)
+    return held_back(sum(look.count("complete") + look.count("partial") for look in looks.values()), share)
+
+
+def _used(annotated: Annotated, split: Split | None) -> Annotated:
+    used = split or Split(tuple(annotated))
+    return {name: look for name, look in annotated.items() if used.of(name) != ASIDE}
 
 
 def about_slices(annotated: Annotated) -> list[str]:

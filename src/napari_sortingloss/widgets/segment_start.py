@@ -12,16 +12,19 @@ from napari_sortingloss.pretext import TASKS
 from napari_sortingloss.segment.settings import SCRATCH
 from napari_sortingloss.widgets.fields import calm_wheel
 from napari_sortingloss.widgets.run_table import figures
+from napari_sortingloss.widgets.run_words import best_run, entry
 from napari_sortingloss.widgets.session import RunInfo
 
 KIND = "finetune"
 
 
 class StartFrom(QComboBox):
-    """Proposes the newest pre-trained encoder until a person chooses.
+    """Proposes the best pre-trained encoder until a person chooses.
 
     Attributes
     ----------
+    wish : str
+        What a person chose, whether or not it is there now; empty for the proposal.
     changed : psygnal.Signal
         Another one was chosen or proposed, or its settings are other ones.
     """
@@ -31,11 +34,12 @@ class StartFrom(QComboBox):
     def __init__(self) -> None:
         super().__init__()
         self._infos: dict[str, RunInfo] = {}
-        self._chosen = False  # by a person
+        self.wish = ""
         self._filling = False
         self._said: object = None
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setProperty("slim", True)  # an entry says how good the run is, too
         calm_wheel(self)
         self.currentIndexChanged.connect(lambda *_: self._on_index())
         self.activated.connect(lambda *_: self._on_activated())
@@ -57,51 +61,47 @@ class StartFrom(QComboBox):
         return self.info is not None and self.info.kind == KIND
 
     def choose(self, run: str) -> None:
-        """Choose what to start from, if it is there."""
-        index = self.findData(run)
+        """Choose what to start from, now or as soon as it is there; an empty string for what is proposed."""
+        self.wish = run
+        index = self.findData(self._proposed())
         if index >= 0:
-            self._chosen = True
             self.setCurrentIndex(index)
 
     def forget(self) -> None:
         """Begin anew, for another study."""
-        self._chosen = False
+        self.wish = ""
         self.set_runs(())
 
     def set_runs(self, infos: Sequence[RunInfo]) -> None:
-        """Take the runs there are, the newest first; what a person chose stays, otherwise the newest encoder is proposed."""
+        """Take the runs there are, the newest first; what a person chose stays, otherwise the best encoder is proposed."""
         usable = [info for info in infos if can_begin_with(info)]
         usable.sort(key=lambda info: info.kind != KIND)  # those of fine-tuning first: a person trains on
         self._infos = {info.id: info for info in usable}
         ids = [*self._infos, SCRATCH]
-        before = self.run
-        if ids != [self.itemData(i) for i in range(self.count())]:
-            self._filling = True
-            try:
+        self._filling = True
+        try:
+            if ids != [self.itemData(i) for i in range(self.count())]:
                 self.clear()
                 for run in ids:
                     self.addItem("", run)
-                self.setCurrentIndex(ids.index(self._proposed(before, ids)))
-            finally:
-                self._filling = False
+            self.setCurrentIndex(ids.index(self._proposed()))
+        finally:
+            self._filling = False
         for i, run in enumerate(ids):
             self.setItemText(i, self._title(run))
             self.setItemData(i, self._about(run), Qt.ItemDataRole.ToolTipRole)
         self._on_index()
 
-    def _proposed(self, before: str, ids: Sequence[str]) -> str:
-        if self._chosen and before in ids:
-            return before
-        self._chosen = False
-        encoders = [info.id for info in self._infos.values() if info.kind != KIND]
-        return encoders[0] if encoders else SCRATCH
+    def _proposed(self) -> str:
+        if self.wish in self._infos or self.wish == SCRATCH:
+            return self.wish
+        return best_run(info for info in self._infos.values() if info.kind != KIND) or SCRATCH
 
     def _title(self, run: str) -> str:
         info = self._infos.get(run)
         if info is None:
             return "scratch (nothing learnt yet)"
-        going_on = " ▶" if info.state in ("running", "paused") else ""
-        return f"{run}{going_on}"
+        return entry(info)
 
     def _about(self, run: str) -> str:
         info = self._infos.get(run)
@@ -111,10 +111,11 @@ class StartFrom(QComboBox):
             what = "the whole network of that run, trained on"
         else:
             what = f"the encoder of {TASKS[info.task].title if info.task in TASKS else info.task}"
-        return "\n".join((what, *figures(info.summary)[:1]))
+        return "\n".join((info.id, what, *figures(info.summary)[:1]))
 
     def _on_activated(self) -> None:
-        self._chosen = True
+        self.wish = self.run
+        self.changed.emit()
 
     def _on_index(self) -> None:
         if self._filling:

@@ -27,6 +27,8 @@ class LearnAlso(KeyedCheckBox):
     ----------
     changed : psygnal.Signal
         It was ticked or unticked, by a person or because the run can no longer teach.
+    wish : str
+        The run of which a person ticked it, whether or not that can teach now; empty for none.
     """
 
     changed = Signal()
@@ -35,8 +37,10 @@ class LearnAlso(KeyedCheckBox):
         super().__init__()
         self._run = ""
         self._predicted: Predicted = {}
+        self.wish = ""
         self.give_key("segment.learn_also")
         self.toggled.connect(lambda *_: self.changed.emit())
+        self.clicked.connect(lambda on: self._on_clicked(on))
         self._say()
 
     @property
@@ -47,6 +51,8 @@ class LearnAlso(KeyedCheckBox):
     def set_run(self, run: str) -> None:
         """Take the run that the next one begins with; empty where that is none of fine-tuning."""
         if run != self._run:
+            if self.wish == self._run:  # leaving it takes the tick away
+                self.wish = ""
             self._run = run
             self.setChecked(False)
         self._say()
@@ -57,8 +63,10 @@ class LearnAlso(KeyedCheckBox):
         self._say()
 
     def choose(self, run: str) -> None:
-        """Tick it if it is about this run, and that can teach."""
-        self.setChecked(bool(run) and run == self._run and bool(self.volumes()))
+        """Tick it for a run, now or as soon as it is about that one, and that can teach."""
+        self.wish = run
+        self.setChecked(False)
+        self._say()
 
     def volumes(self) -> Sequence[str]:
         """Return the volumes that the run has predicted, and said how sure it was."""
@@ -78,3 +86,9 @@ class LearnAlso(KeyedCheckBox):
         self.setText(f"Lear&n also from its predictions{behind}")
         if not volumes:
             self.setChecked(False)
+        elif self.wish == self._run:
+            self.setChecked(True)
+
+    def _on_clicked(self, on: bool) -> None:
+        self.wish = self._run if on else ""
+        self.changed.emit()

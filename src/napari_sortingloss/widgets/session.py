@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 from qtpy.QtCore import QCoreApplication, QObject, QTimer
+from qtpy.QtWidgets import QMainWindow
 
 from napari_sortingloss.widgets import layers
+from napari_sortingloss.widgets.activity import calm_spinner
 from napari_sortingloss.widgets.annotated import Annotated, classes_of
 from napari_sortingloss.widgets.annotated import look_at as look_at_annotations
 from napari_sortingloss.widgets.background import Background
 from napari_sortingloss.widgets.jobs import Job, JobRunner
 from napari_sortingloss.widgets.localized import Localized, look_at
+from napari_sortingloss.widgets.memory import Memory
 from napari_sortingloss.widgets.predicted import Predicted, look_at_predictions
 from napari_sortingloss.widgets.software_renderer import look_after_canvas
 from napari_sortingloss.widgets.states import VolumeState, volume_states
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     from napari_sortingloss.study.classes import LabelClass
 
 POLL_MS = 2000
+
+REMEMBER_MS = 500
+"""What is chosen in a form is written when nothing more was chosen for so long."""
 
 ONE_BY_ONE = ("add", "crop")
 """Kinds of jobs that put one volume after another into the study, and say ``"fish_03 (3 of 6): writing"``."""
@@ -50,6 +56,8 @@ class RunInfo:
         ``Run.summary()``: step, steps and the last metrics.
     settings : mapping
         What the run was given, as in its ``settings.json``.
+    name : str
+        What a person calls it; empty where it has no name.
     """
 
     id: str
@@ -60,6 +68,12 @@ class RunInfo:
     path: Path
     summary: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """What it is called where a person reads it: its name, or else its id."""
+        return self.name or self.id
 
 
 @dataclass(frozen=True)
@@ -109,6 +123,8 @@ class Session(QObject):
         ``runs_changed()``, ``localized_changed()``, ``annotations_changed()``, ``classes_changed()``;
         likewise ``predictions_changed()``;
         ``stage_requested("Pre-train")`` asks the Workbench or the window to show a stage.
+    memory_changed : psygnal.Signal
+        What was chosen in the forms of this study before is known now, see `chosen`.
     ending : psygnal.Signal
         The session is shut down: write what is not written yet, now.
     failed : psygnal.Signal
@@ -123,6 +139,7 @@ class Session(QObject):
     annotations_changed = Signal()
     classes_changed = Signal()
     predictions_changed = Signal()
+    memory_changed = Signal()
     stage_requested = Signal(str)
     failed = Signal(object)
     ending = Signal()
@@ -146,6 +163,11 @@ class Session(QObject):
         self.jobs.job_ended.connect(self._on_job_ended)
         self.jobs.changed.connect(self._on_jobs)
         self._at_work = ""  # the volume that a job is putting into the study
+        self._memory: Memory | None = None
+        self._writing = QTimer(self)
+        self._writing.setSingleShot(True)
+        self._writing.setInterval(REMEMBER_MS)
+        self._writing.timeout.connect(self._write)
         self._background = Background(self, error=self._fail)
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
@@ -176,14 +198,16 @@ class Session(QObject):
         """
         from napari_sortingloss.widgets import recent
 
-        def work() -> tuple[Study, _Picture]:
+        def work() -> tuple[Study, _Picture, Memory]:
             from napari_sortingloss.study import Study
 
             study = Study.create(path) if create else Study.open(path)
             recent.remember_study(study.path)
-            return study, look(study)
+            memory = Memory(study.path)
+            memory.load(memory.read())
+            return study, look(study), memory
 
-        def done(found: tuple[Study, _Picture]) -> None:
+        def done(found: tuple[Study, _Picture, Memory]) -> None:
             self._set(*found)
             if then is not None:
                 then()
@@ -194,8 +218,30 @@ class Session(QObject):
     def set_study(self, study: Study | None) -> None:
         """Make an already open study the one of this session (None closes it); its volumes follow by signal."""
         self._background.drop("open")
-        self._set(study, None)
+        memory = Memory(study.path) if study is not None else None
+        self._set(study, None, memory)
+        if memory is not None:
+            self._background.run(memory.read, lambda stages: self._recall(memory, stages))
         self.refresh()
+
+    def chosen(self, stage: str) -> dict[str, Any]:
+        """Return what a person chose in a stage of this study, in whichever window, when last it was open."""
+        return self._memory.of(stage) if self._memory is not None else {}
+
+    def remember(self, stage: str, values: Mapping[str, Any]) -> None:
+        """Keep what is chosen in a stage now, so that it comes back with the study; written a little later."""
+        if self._memory is not None and self._memory.put(stage, values) and not self.closed:
+            self._writing.start()
+
+    def _recall(self, memory: Memory, stages: Mapping[str, Any]) -> None:
+        memory.load(stages)
+        if memory is self._memory:
+            self.memory_changed.emit()
+
+    def _write(self) -> None:
+        self._writing.stop()
+        if self._memory is not None:
+            self._background.run(self._memory.write)
 
     def set_current_volume(self, name: str | None) -> None:
         """Choose the volume that all stages follow."""
@@ -210,7 +256,7 @@ class Session(QObject):
             return
 
         def take(plans: list[layers.LayerPlan]) -> None:
-            if self.viewer is not None and study is self.study:
+            if self.viewer is not None and study is self.study and not self.closed:
                 layers.show(self.viewer, plans, along_axis=along_axis, into_view=into_view)
 
         self._background.run(
@@ -233,6 +279,10 @@ class Session(QObject):
         elif self.viewer is not None and hasattr(self.viewer, "window"):
             self.viewer.window.add_plugin_dock_widget("napari-sortingloss", title, tabify=True)
 
+    def run_title(self, run: str) -> str:
+        """Return what a run is called where a person reads it: its name, or else its id."""
+        return next((info.title for info in self.runs if info.id == run), run)
+
     def refresh(self) -> None:
         """Look at the study folder in a background thread and tell what changed there, by whomever."""
         study = self.study
@@ -249,6 +299,8 @@ class Session(QObject):
         """End all jobs when this window goes."""
         if window not in self._windows:
             self._windows.add(window)
+            if isinstance(window, QMainWindow):
+                calm_spinner(window)
             window.destroyed.connect(self.shutdown)
 
     def shutdown(self, *_: object) -> None:
@@ -258,6 +310,8 @@ class Session(QObject):
         self.closed = True
         self._timer.stop()
         self.ending.emit()
+        if self._memory is not None:
+            self._memory.write()
         self.jobs.shutdown()
 
     def _fail(self, error: BaseException) -> None:
@@ -278,8 +332,9 @@ class Session(QObject):
     def _on_job_ended(self, job: Job) -> None:
         self.refresh()
 
-    def _set(self, study: Study | None, picture: _Picture | None) -> None:
-        self.study = study
+    def _set(self, study: Study | None, picture: _Picture | None, memory: Memory | None) -> None:
+        self._write()
+        self.study, self._memory = study, memory
         self._background.drop("look")
         self._background.drop("show")
         if self.viewer is not None:
@@ -345,6 +400,7 @@ def look(study: Study) -> _Picture:
             path=run.path,
             summary=run.summary(),
             settings=run.settings,
+            name=run.name,
         )
         for run in runs
     )

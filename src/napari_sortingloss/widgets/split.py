@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -48,6 +49,29 @@ class Split:
     def said(self) -> str:
         """Return it as a person reads it, e.g. ``"30 train · 8 validate"``."""
         return f"{len(self.train)} train · {len(self.validate)} validate"
+
+
+def split_to_json(split: Split, names: Sequence[str]) -> dict[str, list[str]]:
+    """Return a split with the volumes that are left aside, JSON-ready."""
+    return {use: [name for name in names if split.of(name) == use] for use in SIGNS}
+
+
+def split_from_json(values: Any, names: Sequence[str]) -> Split | None:
+    """Return a split that `split_to_json` wrote, carried over to the volumes there are now; None where it fits no more.
+
+    Parameters
+    ----------
+    values : Any
+    names : sequence of str
+        New ones train.
+    """
+    if not isinstance(values, Mapping):
+        return None
+    uses = {use: values.get(use) for use in SIGNS}
+    known = [name for of in uses.values() if isinstance(of, list) for name in of if isinstance(name, str)]
+    chosen = {use: tuple(n for n in known if isinstance(of, list) and n in of) for use, of in uses.items()}
+    found = adapt(Split(chosen[TRAIN], chosen[VALIDATE]), names, known)
+    return found if found.train and known else None
 
 
 def propose(names: Sequence[str]) -> Split:

@@ -323,7 +323,9 @@ def allow(button: QWidget, why_not: str, tooltip: str = "") -> None:
 
 
 def set_property(widget: QWidget, name: str, value: object) -> None:
-    """Set a property that the style sheet looks at."""
+    """Set a property that the style sheet looks at; the widget is only drawn anew where it is another one."""
+    if widget.property(name) == value:
+        return
     widget.setProperty(name, value)
     widget.style().unpolish(widget)
     widget.style().polish(widget)

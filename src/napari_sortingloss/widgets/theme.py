@@ -130,6 +130,8 @@ def style_sheet(c: Colors) -> str:
         padding: 2px 8px; }}
     QToolButton[choice="true"]:checked {{ border-color: {c.train}; color: {c.train}; }}
     QToolButton[choice="true"]:focus {{ border: 1px solid {c.train}; }}
+    QToolButton[presets="true"] {{ background-color: {c.field}; border-radius: 2px; padding: 4px 1px; }}
+    QToolButton[presets="true"]::menu-indicator {{ image: none; }}
     QPushButton[small="true"] {{ padding: 2px 10px; }}
     QAbstractSpinBox {{ min-width: 40px; }}
     QScrollBar:vertical {{ max-width: 8px; min-width: 8px; margin: 0px; }}

@@ -23,14 +23,14 @@ LOGS = ".logs"
 """Where a process of its own says what it says, inside the study folder."""
 
 
-def train_job(study: Study, settings: Settings) -> Callable[[], Iterator[Event]]:
+def train_job(study: Study, settings: Settings, name: str = "") -> Callable[[], Iterator[Event]]:
     """Return what makes the job of a new run in a thread of napari, which leaves one core to the viewer."""
 
     def make() -> Iterator[Event]:
         _load(getattr(settings, "task", ""))
         from napari_sortingloss.pretext.pretrain import pretrain
 
-        return pretrain(study, leave_a_core(settings))  # type: ignore[arg-type]
+        return pretrain(study, leave_a_core(settings), name=name)  # type: ignore[arg-type]
 
     return make
 

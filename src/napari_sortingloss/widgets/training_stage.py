@@ -23,6 +23,10 @@ class TrainingForm(Protocol):
     """What a stage that trains asks of its form."""
 
     changed: Any
+    asked: bool
+    edits: Any
+    needs: Any
+    run_name: Any
     problem: str
 
     def settings(self) -> Any:
@@ -30,6 +34,12 @@ class TrainingForm(Protocol):
 
     def error(self) -> UserError | None:
         """Return what is wrong with them, or None."""
+
+    def remembered(self) -> dict[str, Any]:
+        """Return what a person has chosen, JSON-ready."""
+
+    def recall(self, values: dict[str, Any]) -> None:
+        """Show what `remembered` returned."""
 
     @property
     def detached(self) -> bool:
@@ -62,6 +72,7 @@ class TrainingStage(Stage):
     def __init__(self, viewer: Any) -> None:
         super().__init__(viewer)
         self._opened = False  # a study was opened and its runs have not been looked at
+        self._remembering = False  # what the form and the panel show is what a person chose
         self._before = ""  # the state of the run in view when it was last looked at
         self._notices = 0
 
@@ -79,13 +90,17 @@ class TrainingStage(Stage):
         """Follow the jobs, the form and the run in view."""
         self.follow(self.session.runs_changed, self._on_runs)
         self.follow(self.session.jobs.changed, self.update_buttons)
+        self.follow(self.session.memory_changed, self.recall)
         self.follow(self.form.changed, self.update_buttons)
+        self.follow(self.form.changed, self.remember)
+        self.follow(self.panel.wished, self.remember)
         self.follow(self.panel.run_changed, self._on_run)
         self.follow(self.panel.history_changed, self._on_history)
         self.follow(self.panel.watcher.failed, self.bar.show_error)
         self.follow(self.panel.table.resume_requested, self.runs.resume)
         self.follow(self.panel.table.settings_requested, self.use_settings)
         self.follow(self.panel.table.delete_requested, self.runs.delete)
+        self.follow(self.panel.table.renamed, self.runs.rename)
         self.runs.adopt()
 
     # ------------------------------------------------------------------------------------------- what a stage says
@@ -131,11 +146,11 @@ class TrainingStage(Stage):
             self.bar.show_error(error)
 
     def steps_to(self, info: RunInfo) -> int:
-        """Return to how many steps *Go on* trains a run: its own, or what the form asks for once it has done those."""
-        had = int(info.summary.get("steps") or 0)
-        if info.state != "finished" or self.form.error() is not None:
+        """Return to how many steps *Go on* trains a run, 0 for no end: its own, unless it has done those and more are asked for."""
+        had, asked = int(info.summary.get("steps") or 0), self.form.edits["steps"].value()
+        if info.state != "finished" or not self.form.asked:
             return had
-        return max(had, int(self.form.settings().steps))
+        return 0 if not had or not asked else max(had, int(asked))
 
     def hidden_kinds(self) -> tuple[str, ...]:
         """Return the kinds of jobs whose progress the stage itself shows now.
@@ -147,13 +162,14 @@ class TrainingStage(Stage):
     def update_buttons(self) -> None:
         """Let each button say what it does now, or why it cannot, and the lines above them what is going on."""
         busy, active, shown = self.runs.busy, self.panel.active, self.panel.run
+        self.form.needs.set_busy(busy or self.session.jobs.running is not None)
         self.strip.hide_kinds(self.hidden_kinds())
         if self.runs.starting_process:
             self.panel.status.wait("starting a process of its own…")
         stopping = busy and self.runs.asked == "stop"
         self.start_button.setText("Stopping…" if stopping else self.end if busy else self.begin)
         set_property(self.start_button, "stop", busy)
-        which = active.id if active is not None else "it"
+        which = active.title if active is not None else "it"
         why, tip = "", f"Stop {which}; it writes a checkpoint and can go on later"
         if stopping:
             why = "It finishes its step, writes a checkpoint and stops"
@@ -178,23 +194,39 @@ class TrainingStage(Stage):
 
     def _update_resume(self, shown: RunInfo) -> None:
         steps, to = shown.summary.get("steps", 0), self.steps_to(shown)
-        why = ""
-        if shown.state == "finished" and to <= steps:
-            why = f"It has done all its {steps} steps: set Steps to more than that to train it further"
+        why, until = "", f"to step {to:,}" if to else "until you stop it"
+        if shown.state == "finished" and steps and 0 < to <= steps:
+            why = f"It has done all its {steps:,} steps; to train it further, set Steps to how many it is to have"
+        more = shown.state == "finished" and not why
+        self.resume_button.setText(f"&Go on to {to:,}" if more and to else "&Go on")
         keys = keys_of(f"{self.key}.go_on")
-        allow(
-            self.resume_button, why, f"Go on with {shown.id} from its last checkpoint, to step {to} ({keys})"
-        )
+        allow(self.resume_button, why, f"Go on with {shown.title} from its last checkpoint, {until} ({keys})")
 
     # ------------------------------------------------------------------------------------ following the session
+    def remember(self, *_: object) -> None:
+        """Keep what a person has chosen, so that it comes back with the study."""
+        if self._remembering:
+            self.session.remember(self.key, {"form": self.form.remembered(), **self.panel.remembered()})
+
+    def recall(self) -> None:
+        """Show what was chosen when this study was last open."""
+        chosen = self.session.chosen(self.key)
+        form = chosen.get("form")
+        self._remembering = False
+        self.form.recall(form if isinstance(form, dict) else {})
+        self.panel.recall(chosen)
+        self._remembering = True
+
     def forget_runs(self, study: Any) -> None:
         """Another study was opened: nothing of the old one stays in view."""
+        self._remembering = False
         self.runs.forget()
         self._before, self._opened = "", study is not None
         self.panel.forget()
 
     def _on_runs(self) -> None:
         runs = [info for info in self.session.runs if info.kind == self.runs.kind]
+        self.form.run_name.set_runs(self.session.runs)
         self.panel.set_runs(runs)
         self.runs.note(runs)
         self._follow_state()
@@ -231,7 +263,7 @@ class TrainingStage(Stage):
         if ended and shown.state == "finished":
             self.say_finished(shown)
         elif shown.state == "interrupted" and (ended or opened):
-            self.bar.show_message("warning", INTERRUPTED.format(shown.id), "Go on ▸", self.resume_shown)
+            self.bar.show_message("warning", INTERRUPTED.format(shown.title), "Go on ▸", self.resume_shown)
 
     def run_ended(self, run: RunInfo) -> None:
         """The run in view is going on no more, however it ended; for a subclass to follow."""

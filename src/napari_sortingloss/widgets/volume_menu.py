@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from psygnal import Signal
 from qtpy.QtCore import QEvent, QObject, Qt
@@ -33,6 +34,9 @@ class VolumeMenu(QToolButton):
         self._done: frozenset[str] = frozenset()
         self._selected: tuple[str, ...] = ()
         self._chosen: tuple[str, ...] | None = None  # None: whatever is standard
+        self._wish: list[str] | None = (
+            None  # what was chosen before, until it is known which volumes there are
+        )
         self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.setProperty("choice", True)
         self.setAccessibleName("Volumes")
@@ -67,7 +71,10 @@ class VolumeMenu(QToolButton):
         self._names, self._done = tuple(names), frozenset(done)
         self._standard = tuple(name for name in names if name not in left_out)
         self._selected = tuple(name for name in selected if name in names)
-        if self._chosen is not None:
+        if self._wish is not None and names:
+            self._chosen = tuple(name for name in names if name in self._wish) or None
+            self._wish = None
+        elif self._chosen is not None:
             self._chosen = tuple(name for name in names if name in self._chosen)
         self._say()
         if self.value() != before:
@@ -79,13 +86,25 @@ class VolumeMenu(QToolButton):
 
     def choose(self, names: Sequence[str] | None) -> None:
         """Choose volumes; None for all, whatever will be added."""
+        self._wish = None
         self._chosen = None if names is None else tuple(name for name in self._names if name in names)
         self._say()
         self.changed.emit()
 
+    @property
+    def wish(self) -> list[str] | None:
+        """What a person has chosen, JSON-ready; None where nobody has."""
+        return self._wish if self._chosen is None else list(self._chosen)
+
+    def choose_when_there(self, names: Any) -> None:
+        """Choose what `wish` was, as soon as it is known which volumes there are; anything else chooses nothing."""
+        sound = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        self._chosen, self._wish = None, list(names) if sound else None
+        self.set_volumes(self._names, left_out=set(self._names) - set(self._standard), done=self._done)
+
     def forget(self) -> None:
         """Begin anew, for another study."""
-        self._chosen = None
+        self._chosen = self._wish = None
         self.set_volumes(())
 
     def _say(self) -> None:

@@ -29,6 +29,11 @@ def duration(seconds: float) -> str:
     return f"about {seconds / 86400:.1f} days"
 
 
+def pace(seconds: float) -> str:
+    """Return what a step takes as a person reads it, e.g. ``"1.1 s a step"`` or ``"4 steps a second"``."""
+    return f"{seconds:.2g} s a step" if seconds >= 0.7 else f"{1 / seconds:.2g} steps a second"
+
+
 def number(value: float) -> str:
     """Return an intensity without exponent, e.g. ``"31,220"`` or ``"0.249"``."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
