@@ -113,7 +113,7 @@ COMMANDS: list[tuple[str, Callable[[Path], object], list[str], str]] = [
     ("study there already", lambda s: None, ["new", "{study}"], "already"),
     ("no file named", lambda s: None, ["add", "{study}"], "file"),
     ("unknown task", lambda s: None, ["pretrain", "{study}", "--task", "knitting"], "knitting"),
-    ("no steps", lambda s: None, ["pretrain", "{study}", "--steps", "0"], "steps"),
+    ("no steps", lambda s: None, ["pretrain", "{study}", "--steps", "-1"], "steps"),
     ("slices too small", lambda s: None, ["pretrain", "{study}", "--size", "4"], "size"),
     ("one slice a batch", lambda s: None, ["pretrain", "{study}", "--slices", "1"], "slices"),
     ("unknown volume", lambda s: None, ["pretrain", "{study}", "--volumes", "fish"], "fish"),

@@ -302,3 +302,20 @@ def test_nothing_is_written_where_nobody_chose_anything(viewer, opened, study, q
     assert choices(stages[0])["settings"] == {"sorting": {}}
     assert choices(stages[1])["settings"] == {}
     assert written(study, "pretrain").get("form", {}).get("settings", {}) in ({}, {"sorting": {}})
+
+
+def test_the_way_to_predict_comes_back(viewer, opened, study, own_viewer, qtbot):
+    paint(study)
+    trained(study)
+    stage = dock(viewer, SegmentWidget)
+    see(stage, qtbot, lambda: stage.panel.run is not None)
+    stage.choice.choose_axes("zyx")
+    stage.choice.choose_overlap(True)
+    qtbot.waitUntil(lambda: written(study, "segment").get("predict", {}).get("axes") == "zyx")
+    session = session_of(own_viewer)
+    stage = dock(own_viewer, SegmentWidget)
+    session.set_study(Study.open(study.path))
+    qtbot.waitUntil(lambda: stage.choice.axes == "zyx")
+    assert (stage.choice.overlap, stage.choice.uncertainty, stage.choice.every_pose) == (True, False, False)
+    stage.choice.set_way({"axes": "q", "overlap": "yes"})
+    assert stage.choice.way() == {"axes": "", "uncertainty": False, "every_pose": False, "overlap": False}

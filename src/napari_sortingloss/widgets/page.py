@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtCore import QPoint, QRect, Qt
 from qtpy.QtGui import QCursor, QResizeEvent, QShowEvent
-from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from napari_sortingloss.widgets.errors import MessageBar
 
@@ -36,7 +36,17 @@ class Page(QWidget):
         self.scroll.setFrameShape(QFrame.Shape.NoFrame)
         self.scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.scroll.setWidget(content)
+        self._strut = (
+            QWidget()
+        )  # not a minimum of the content: that would stand in the place of its own, larger one
+        self._strut.setFixedWidth(0)
+        inner = QWidget()
+        beside = QHBoxLayout(inner)
+        beside.setContentsMargins(0, 0, 0, 0)
+        beside.setSpacing(0)
+        beside.addWidget(content, 1)
+        beside.addWidget(self._strut)
+        self.scroll.setWidget(inner)
         self.scroll.verticalScrollBar().rangeChanged.connect(self._keep_room)
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
@@ -57,14 +67,14 @@ class Page(QWidget):
 
     def _arrange(self) -> None:
         """Give the bar its height and its place, and leave the content where it is."""
-        content, scrolled = self.scroll.widget(), self.scroll.verticalScrollBar()
+        scrolled = self.scroll.verticalScrollBar()
         at = scrolled.value() - self._over
         before, self._there = self._there, not self.bar.isHidden()
         if self._there:
             self.bar.fit(self.width(), int(PART * self.height()))
             if not before:
                 self._choose_end()  # and stay there, also when it grows
-        content.setMinimumHeight(self.height() if self._there else 0)
+        self._strut.setMinimumHeight(self.height() if self._there else 0)
         self._over = self.bar.height() if self._there and self.on_top else 0
         self._layout.activate()
         scrolled.setValue(at + self._over)

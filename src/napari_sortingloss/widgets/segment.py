@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from qtpy.QtCore import QPoint, Qt
@@ -122,6 +123,7 @@ class SegmentWidget(TrainingStage):
         self.follow(panel.predictions.export_requested, self._export_labels)
         self.follow(panel.predictions.delete_requested, predicting.delete)
         self.follow(self.choice.changed, self.update_buttons)
+        self.follow(self.choice.changed, self.remember)
         self.follow(self.live.changed, self._say_live)
         viewer = session.viewer
         if viewer is not None:
@@ -210,6 +212,15 @@ class SegmentWidget(TrainingStage):
         """Take the predicted slice in view over into the annotations."""
         if not self.correction.why_not():
             self.correction.take_over()
+
+    def own_choices(self) -> dict[str, Any]:
+        """Return in which way volumes are predicted."""
+        return {"predict": self.choice.way()}
+
+    def recall_own_choices(self, chosen: Mapping[str, Any]) -> None:
+        """Predict in the way that was chosen when this study was last open."""
+        way = chosen.get("predict")
+        self.choice.set_way(way if isinstance(way, dict) else {})
 
     # -------------------------------------------------------------------------------------------------------- buttons
     def hidden_kinds(self) -> tuple[str, ...]:

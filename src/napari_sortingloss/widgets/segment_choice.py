@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from psygnal import Signal
@@ -13,6 +13,7 @@ from napari_sortingloss.widgets import words
 from napari_sortingloss.widgets.shortcuts import KeyedToolButton
 
 THIS, ALL, REST = "this", "all", "rest"
+FLAGS = ("uncertainty", "every_pose", "overlap")
 
 
 class PredictChoice(KeyedToolButton):
@@ -76,6 +77,19 @@ class PredictChoice(KeyedToolButton):
         if self._which == THIS:
             return (self._current,) if self._current in self._names else ()
         return self._names if self._which == ALL else self._rest()
+
+    def way(self) -> dict[str, Any]:
+        """Return how volumes are predicted, whichever they are; JSON-ready."""
+        return {"axes": self.axes, **{name: getattr(self, name) for name in FLAGS}}
+
+    def set_way(self, way: Mapping[str, Any]) -> None:
+        """Predict in a way that `way` returned; what is missing or fits no more is as at the beginning."""
+        axes = way.get("axes")
+        self.axes = axes if axes in ("", "zyx") else ""
+        for name in FLAGS:
+            setattr(self, name, way.get(name) is True)
+        self.say()
+        self.changed.emit()
 
     def choose(self, which: str | tuple[str, ...]) -> None:
         """Choose the volume in view (``"this"``), all, those not predicted yet (``"rest"``), or some by name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 from qtpy.QtWidgets import QPushButton
@@ -206,7 +207,8 @@ class TrainingStage(Stage):
     def remember(self, *_: object) -> None:
         """Keep what a person has chosen, so that it comes back with the study."""
         if self._remembering:
-            self.session.remember(self.key, {"form": self.form.remembered(), **self.panel.remembered()})
+            chosen = {"form": self.form.remembered(), **self.panel.remembered(), **self.own_choices()}
+            self.session.remember(self.key, chosen)
 
     def recall(self) -> None:
         """Show what was chosen when this study was last open."""
@@ -215,7 +217,15 @@ class TrainingStage(Stage):
         self._remembering = False
         self.form.recall(form if isinstance(form, dict) else {})
         self.panel.recall(chosen)
+        self.recall_own_choices(chosen)
         self._remembering = True
+
+    def own_choices(self) -> dict[str, Any]:
+        """Return what else a person has chosen, JSON-ready; for a subclass with more than a form and runs."""
+        return {}
+
+    def recall_own_choices(self, chosen: Mapping[str, Any]) -> None:
+        """Show what `own_choices` returned, as far as it is there."""
 
     def forget_runs(self, study: Any) -> None:
         """Another study was opened: nothing of the old one stays in view."""
