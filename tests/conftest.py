@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 
@@ -14,6 +15,12 @@ import numpy as np
 import pytest
 
 VOXEL_SIZE = (0.4, 0.25, 0.3)
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector of garbage not look through what lives as long as the tests: napari calls it with each layer."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 import threading
@@ -90,6 +91,8 @@ def _window(qapp: QApplication) -> Iterator[Any]:
     # With its first layer napari asks for the graphics driver's abilities, once for the process.
     made.add_image(np.zeros((2, 3)))
     made.layers.clear()
+    gc.collect()
+    gc.freeze()
     yield made
     close_viewer(made)
 
