@@ -241,7 +241,7 @@ class Walk:
         self.window.spin(0.3)
         type_into_focus("1")
         annotating.layer.mode = "paint"
-        canvas.drag([chosen[0], 20, 20], [chosen[0], 30, 34])
+        canvas.drag([chosen[0], 4, 6], [chosen[0], 10, 20])
         self.window.wait("the stroke", lambda: annotating.undo_text == "stroke")
         self.shot("07-painted")
         native.setFocus()
@@ -288,11 +288,10 @@ class Walk:
         self.window.wait("the run", lambda: stage.panel.active is not None)
         self.window.wait("a step", lambda: (stage.panel.active.summary.get("step") or 0) > 1)
         self.shot("10-training")
-        dock = next(iter(self.viewer.window._wrapped_dock_widgets.values()))
-        close = [one for one in dock.title.children() if getattr(one, "objectName", str)() == "QTitleBarCloseButton"]
-        click(close[0])
+        dock = next(one for name, one in self.viewer.window._wrapped_dock_widgets.items() if "Workbench" in name)
+        click(dock.titleBarWidget().close_button)
         self.window.spin(0.5)
-        del stage, dock, close
+        del stage, dock
         self.window.bench = self.window.study = self.window.pretrain = None
         gc.collect()
         self.window.spin(1.0)
@@ -301,6 +300,7 @@ class Walk:
         self.window.bench = bench
         self.window.study, self.window.pretrain = bench.stages["Study"], bench.stages["Pre-train"]
         self.window.narrow()
+        self.window.spin(1.0)
         stage = self.stage("Segment")
         expect(stage.form.settings().steps == STEPS, "the steps that were chosen are lost with the dock")
         self.window.wait("the end", lambda: stage.panel.run is not None and stage.panel.run.state == "finished")

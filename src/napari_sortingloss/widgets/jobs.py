@@ -246,10 +246,14 @@ class JobRunner(QObject):
             return
         job = self._job = self._waiting.pop(0)
         log_warnings_of_workers()
-        self._worker = _Worker(job._make, job.title)
+        worker = self._worker = _Worker(job._make, job.title)
         job.state = "running"
-        self._activity = Activity(job.title)
-        self._worker.start()
+        activity = Activity(job.title)  # napari lets the window live while it makes one
+        if self._worker is not worker:  # and the window was closed meanwhile
+            activity.close()
+            return
+        self._activity = activity
+        worker.start()
         job.signals.started.emit()
         self.changed.emit()
 
