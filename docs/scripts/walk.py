@@ -172,7 +172,9 @@ class Walk:
         steps = self.viewer.dims.nsteps[axis]
         expect(steps == record.shape[axis], f"the slider has {steps} steps for {record.shape[axis]} slices")
         canvas = self.viewer.canvas.size
-        sides = [n * s for i, (n, s) in enumerate(zip(record.shape, record.voxel_size, strict=True)) if i != axis]
+        sides = [
+            n * s for i, (n, s) in enumerate(zip(record.shape, record.voxel_size, strict=True)) if i != axis
+        ]
         zoom = self.viewer.scene.camera.zoom
         filled = max(side * zoom / pixels for side, pixels in zip(sides, canvas, strict=True))
         expect(0.7 < filled <= 1.01, f"{name} fills {100 * filled:.0f} % of the canvas")
@@ -209,7 +211,9 @@ class Walk:
         self.shot("06-annotate")
         for name in ("body", "swim bladder"):
             click(stage.classes.add_button)
-            self.window.wait("a field for its name", lambda: isinstance(QApplication.focusWidget(), QLineEdit))
+            self.window.wait(
+                "a field for its name", lambda: isinstance(QApplication.focusWidget(), QLineEdit)
+            )
             type_into_focus(name)
             type_into_focus(key=Qt.Key.Key_Return)
             self.window.wait("its name", lambda name=name: name in {one.name for one in self.session.classes})
@@ -221,7 +225,9 @@ class Walk:
             annotating.go_to(index)
             self.window.spin(0.3)
             for key, value in (("1", 1), ("2", 2)):
-                corners = outline(reference[index] >= value if value == 1 else reference[index] == value, index)
+                corners = outline(
+                    reference[index] >= value if value == 1 else reference[index] == value, index
+                )
                 if not corners:
                     continue
                 native.setFocus()
@@ -288,7 +294,9 @@ class Walk:
         self.window.wait("the run", lambda: stage.panel.active is not None)
         self.window.wait("a step", lambda: (stage.panel.active.summary.get("step") or 0) > 1)
         self.shot("10-training")
-        dock = next(one for name, one in self.viewer.window._wrapped_dock_widgets.items() if "Workbench" in name)
+        dock = next(
+            one for name, one in self.viewer.window._wrapped_dock_widgets.items() if "Workbench" in name
+        )
         click(dock.titleBarWidget().close_button)
         self.window.spin(0.5)
         del stage, dock
@@ -303,7 +311,9 @@ class Walk:
         self.window.spin(1.0)
         stage = self.stage("Segment")
         expect(stage.form.settings().steps == STEPS, "the steps that were chosen are lost with the dock")
-        self.window.wait("the end", lambda: stage.panel.run is not None and stage.panel.run.state == "finished")
+        self.window.wait(
+            "the end", lambda: stage.panel.run is not None and stage.panel.run.state == "finished"
+        )
         self.window.spin(1.5)
         self.shot("11-trained")
 
@@ -376,7 +386,9 @@ def make_scans(folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     size = (VOXEL,) * 3
     paths = []
-    for number, (name, shape) in enumerate((("fish_a", (70, 56, 64)), ("fish_b", (64, 60, 52)), ("fish_c", (58, 50, 66)))):
+    for number, (name, shape) in enumerate(
+        (("fish_a", (70, 56, 64)), ("fish_b", (64, 60, 52)), ("fish_c", (58, 50, 66)))
+    ):
         voxels, labels = make_fish(shape, number)
         path = folder / f"{name}.nii.gz"
         for _ in write_volume(path, voxels.shape, voxels.dtype, [voxels], size, "mm"):

@@ -13,6 +13,7 @@ from napari.utils import progress
 
 from napari_sortingloss.errors import BadInput
 from napari_sortingloss.events import Event, Notice, Progress, Result
+from napari_sortingloss.widgets import jobs
 from napari_sortingloss.widgets.jobs import JobRunner
 
 
@@ -231,3 +232,24 @@ def test_what_a_library_warns_of_in_a_job_is_logged_and_does_not_pop_up(runner, 
     thread.start()
     thread.join()
     assert popped == ["from the window itself", "of somebody else"]
+
+
+def test_a_window_that_closes_while_a_job_is_about_to_start_starts_none_and_leaves_no_progress_bar(
+    runner, monkeypatch
+):
+    """Making napari's progress bar serves the window's events, and one of them may be its end."""
+
+    class ClosingTheWindow(jobs.Activity):
+        def __init__(self, title: str) -> None:
+            super().__init__(title)
+            runner.shutdown(0)
+
+    monkeypatch.setattr(jobs, "Activity", ClosingTheWindow)
+    begun: list[int] = []
+    before = len(progress._all_instances)
+    job = runner.submit("Counting", lambda: iter(begun.append(1) or ()))
+    runner._tick()
+    assert job.state == "cancelled"
+    assert runner.running is None
+    assert begun == []
+    assert len(progress._all_instances) == before
