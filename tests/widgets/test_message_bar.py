@@ -187,6 +187,14 @@ def test_a_short_text_needs_no_scroll_bar(stage):
     assert stage.bar.height() < 80
 
 
+def test_no_line_ends_between_a_number_and_its_unit(stage):
+    text = "Cut off at 29 % of 3 volumes, 0.65 µm a side, 4 min to go."
+    stage.bar.show_message("notice", text)
+    shown = stage.bar._text.text().replace("\N{NO-BREAK SPACE}", "_")
+    assert shown == "Cut off at 29_% of 3 volumes, 0.65_µm a side, 4_min to go."
+    assert stage.bar.text == text
+
+
 def test_its_buttons_break_into_lines_where_it_is_narrow(stage):
     stage.window().resize(300, 600)
     stage.bar.show_error(LOST, "Say how to read it in so many words…", lambda: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -32,6 +33,8 @@ _SIGNS: dict[Level, str] = {"error": "✖", "warning": "⚠", "notice": "ℹ", "
 LINES = 3
 """So many lines of a text are seen at least, however low the panel is; the rest scrolls."""
 DETAILS = 140
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:%|[nµm]m\b|s\b|min\b|h\b|[MG]i?B\b))")
+"""The space that keeps a number with its unit when a line ends there."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,7 @@ class MessageBar(QFrame):
     @property
     def text(self) -> str:
         """What is shown; empty when the bar is hidden."""
-        return "" if self.isHidden() else self._text.text()
+        return "" if self.isHidden() else self._message.text
 
     @property
     def level(self) -> Level:
@@ -293,7 +296,7 @@ class MessageBar(QFrame):
             return
         self._message = message
         self._sign.setText(_SIGNS[message.level])
-        self._text.setText(message.text)
+        self._text.setText(_BEFORE_UNIT.sub("\N{NO-BREAK SPACE}", message.text))
         while len(self._links) < len(message.links):
             self._add_link()
         for button, (caption, _) in zip(self._links, message.links, strict=False):
