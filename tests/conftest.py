@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import threading
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -28,6 +29,16 @@ def hears_interrupts() -> None:
     """Hear Ctrl-C also where the suite was started in the background, which makes a shell ignore it for us."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def threads_of_jobs() -> Callable[[], set[threading.Thread]]:
+    """Return the threads there are, but for those of zarr, whose pool grows by one whenever all of it is at work."""
+
+    def there() -> set[threading.Thread]:
+        return {t for t in threading.enumerate() if not t.name.startswith(("zarr_", "asyncio_"))}
+
+    return there
 
 
 @pytest.fixture

@@ -65,6 +65,11 @@ class Canvas:
         self._viewer, self._layer = viewer, layer
         self._canvas = viewer.window._qt_viewer.canvas
 
+    @property
+    def native(self) -> QWidget:
+        """The widget the image is drawn in, which takes napari's keys."""
+        return self._canvas.native
+
     def at(self, voxel: Sequence[float]) -> QPointF:
         """Return where a voxel (z, y, x) of the slice in view is drawn."""
         world = self._layer.data_to_world(voxel)
@@ -102,6 +107,6 @@ class Canvas:
         self.double_click(corners[-1])
 
     def _send(self, kind: QEvent.Type, where: QPointF, button: Qt.MouseButton, held: Qt.MouseButton) -> None:
-        native = self._canvas.native
+        native = self.native
         place = QPointF(native.mapToGlobal(where.toPoint()))
         QApplication.sendEvent(native, QMouseEvent(kind, where, place, button, held, PLAIN))

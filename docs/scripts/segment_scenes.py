@@ -20,11 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mouse import Canvas, click, type_into_focus
 from screenshots import IMAGES, Window, see_to_a_display
 
 SEEN, VOXELS = "seen.json", "labels.npy"
 RATE = 3e-3
 """The learning rate: a short run on small organs gets nowhere with less."""
+COARSE, LEAST = 0.6, 4
+"""How far (voxels) the corners that are clicked may leave an outline, and how many there are at least."""
 
 
 def main() -> None:
@@ -85,7 +88,7 @@ def paint(window: Window, name: str, prefix: str = "segment", slices: int = 5) -
         outline(window, name, index, values)
         if number == 2:
             window.shot(f"{prefix}-annotate-painting", settle=1.5)
-        stage.complete_button.click()
+        click(stage.complete_button)
         window.wait("the mark", lambda: annotating.status() == "complete")
     annotating.go_to((chosen[-1] + chosen[-2]) // 2)
     window.spin(0.5)
@@ -96,7 +99,7 @@ def paint(window: Window, name: str, prefix: str = "segment", slices: int = 5) -
     if not painted:
         raise SystemExit("the stroke of the mouse painted nothing")
     window.shot(f"{prefix}-annotate-stroke")
-    stage.undo_button.click()
+    click(stage.undo_button)
     window.wait("the undo", lambda: bool(np.array_equal(annotating.layer.data, before)), 30)
     print(f"a stroke of {painted} voxels was painted by mouse and undone")
     annotating.go_to(chosen[2])
@@ -109,7 +112,7 @@ def show(window: Window, name: str) -> None:
     window.bench.show_stage("Study")
     window.study.table.select((name,))
     window.study.along.setChecked(True)
-    window.study.show_button.click()
+    click(window.study.show_button)
     window.wait("the volume", lambda: any(layer.name == name for layer in window.viewer.layers))
     window.session.set_current_volume(name)
     window.spin(1.0)
@@ -147,20 +150,24 @@ def spread(window: Window, name: str, values: Sequence[int], count: int) -> list
 
 
 def outline(window: Window, name: str, index: int, values: Sequence[int]) -> None:
-    """Paint a slice with the polygon tool: around each part of a class, and nothing into its holes."""
-    from skimage.measure import find_contours
+    """Click around each part of a class with the polygon tool, and around its holes with the same tool unpainting."""
+    from skimage.measure import approximate_polygon, find_contours
 
     layer = window.bench.stages["Annotate"].annotating.layer
+    canvas = Canvas(window.viewer, layer)
     labels = np.pad(np.asarray(reference(window, name)[index]), 1)
     for value in values:
-        outlines = find_contours((labels == value).astype(float), 0.5)
-        for line in sorted(outlines, key=len, reverse=True):
-            if len(line) < 8:
+        lines = find_contours((labels == value).astype(float), 0.5)
+        for line in sorted(lines, key=len, reverse=True):
+            corners = approximate_polygon(line, COARSE)[:-1] - 1
+            if len(corners) < LEAST:
                 continue
-            inner = twice_area(line) > 0
-            corners = np.round(line - 1).astype(int)
-            points = np.column_stack([np.full(len(corners), index), corners])
-            layer.paint_polygon(points, 0 if inner else value)
+            canvas.native.setFocus()
+            type_into_focus(str(value))
+            type_into_focus("g")
+            if twice_area(line) > 0:
+                type_into_focus("x")
+            canvas.outline([[index, *corner] for corner in corners])
         window.spin(0.1)
 
 
@@ -172,27 +179,14 @@ def twice_area(line: np.ndarray) -> float:
 
 def drag_a_stroke(window: Window, annotating: Any, value: int) -> None:
     """Paint a stroke with the brush and the mouse over the middle of the canvas."""
-    from qtpy.QtCore import QEvent, QPointF, Qt
-    from qtpy.QtGui import QMouseEvent
-    from qtpy.QtTest import QTest
-    from qtpy.QtWidgets import QApplication
-
-    annotating.paint_with(value)
-    annotating.layer.mode = "paint"
+    canvas = Canvas(window.viewer, annotating.layer)
+    canvas.native.setFocus()
+    type_into_focus(str(value))
+    type_into_focus("p")
     annotating.layer.brush_size = 8
-    canvas = window.viewer.window._qt_viewer.canvas.native
-    start = QPointF(canvas.width() * 0.5, canvas.height() * 0.45)
-    left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
-    QTest.mouseMove(canvas, start.toPoint())
-    window.spin(0.2)
-    QTest.mousePress(canvas, left, pos=start.toPoint())
-    for step in range(1, 13):
-        where = start + QPointF(6.0 * step, 2.0 * step)
-        place = QPointF(canvas.mapToGlobal(where.toPoint()))
-        move = QMouseEvent(QEvent.Type.MouseMove, where, place, Qt.MouseButton.NoButton, left, none)
-        QApplication.sendEvent(canvas, move)
-        window.spin(0.02)
-    QTest.mouseRelease(canvas, left, pos=(start + QPointF(72.0, 24.0)).toPoint())
+    _, height, width = annotating.layer.data.shape
+    index, row, column = annotating.slice_in_view()[1], height // 2, width // 2
+    canvas.drag([index, row, column], [index, row + 4, column + 14])
 
 
 # ------------------------------------------------------------------------------------------------------- killed
@@ -236,7 +230,7 @@ def train(window: Window, prefix: str = "segment", steps: int = 300) -> None:
     stage.form.set_value(steps=steps, learning_rate=RATE)
     window.wait("the estimate", lambda: "about" in stage.form.needs.text())
     window.shot(f"{prefix}-ready", settle=1.0)
-    stage.start_button.click()
+    click(stage.start_button)
     window.wait("the first preview", lambda: stage.live.step > 0)
     first = stage.live.step, np.array(stage.live.layer.layer.data)
     window.wait("the preview to move", lambda: stage.live.step > max(first[0], steps // 2))
@@ -260,7 +254,7 @@ def predict(window: Window, name: str, prefix: str = "segment") -> None:
     """Predict the volume in view and see it grow."""
     stage = window.bench.stages["Segment"]
     stage.bar.clear()
-    stage.choice.click()
+    click(stage.choice)
     parts: list[int] = []
 
     def growing() -> bool:
@@ -293,12 +287,12 @@ def correct(window: Window, prefix: str = "segment") -> None:
     z = max(1, (sorted(taken)[1] + sorted(taken)[2]) // 2)
     annotating.go_to(z)
     window.spin(0.8)
-    stage.correct_button.click()
+    click(stage.correct_button)
     window.wait("the slice", lambda: annotating.status() == "partial")
     window.shot(f"{prefix}-correcting", settle=1.5)
     drag_a_stroke(window, annotating, int(annotating.layer.selected_label) or 1)
     window.wait("the repair", lambda: annotating.undo_text == "stroke", 30)
-    annotate.complete_button.click()
+    click(annotate.complete_button)
     window.wait("the mark", lambda: annotating.status() == "complete")
     print(f"slice {z} was taken over from the prediction, repaired and marked complete")
 
@@ -313,7 +307,7 @@ def train_on(window: Window, steps: int) -> None:
     stage.form.start.choose(earlier.id)
     stage.form.set_value(steps=steps)
     window.spin(1.0)
-    stage.start_button.click()
+    click(stage.start_button)
     window.wait(
         "another run",
         lambda: sum(info.kind == "finetune" for info in window.session.runs) > len(before),

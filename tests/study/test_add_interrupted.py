@@ -6,7 +6,6 @@ import errno
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import namedtuple
 from pathlib import Path
@@ -41,20 +40,20 @@ def left_over(study: Study) -> list[str]:
 
 @pytest.mark.parametrize("stage", ["looking", "reference", "measuring", "writing"])
 def test_closing_the_iterator_at_any_stage_leaves_nothing(
-    study, make_volume, tmp_path, thin_slabs, monkeypatch, stage
+    study, make_volume, tmp_path, thin_slabs, monkeypatch, threads_of_jobs, stage
 ):
     monkeypatch.setattr("napari_sortingloss.study.add._EVERY", 0.0)
     np.save(tmp_path / "fish.npy", make_volume(SHAPE, "uint16"))
     np.save(tmp_path / "labels.npy", make_volume(SHAPE) // 100)
     settings = AddSettings(paths=(tmp_path / "fish.npy",), reference=tmp_path / "labels.npy")
-    before = threading.active_count()
+    before = threads_of_jobs()
     job = add(study, settings)
     event = next(e for e in job if isinstance(e, Progress) and stage in e.what)
     assert event.done < SHAPE[0]
     job.close()
     assert not study.volumes
     assert left_over(study) == []
-    assert threading.active_count() == before
+    assert threads_of_jobs() == before
     assert isinstance(list(add(study, settings))[-1], Result)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import signal
 import sys
-import threading
 from collections import namedtuple
 
 import numpy as np
@@ -50,8 +49,10 @@ def labelled(study, make_volume, tmp_path, found_at) -> str:
     return "fish"
 
 
-def test_closing_the_iterator_anywhere_leaves_nothing_of_the_crop(study, labelled, thin_slabs):
-    before, threads = content(study), threading.active_count()
+def test_closing_the_iterator_anywhere_leaves_nothing_of_the_crop(
+    study, labelled, thin_slabs, threads_of_jobs
+):
+    before, threads = content(study), threads_of_jobs()
     total = len(list(crop(study, CropSettings(volumes=(labelled,)))))
     study.remove_volume("fish_crop")
     assert total > 6
@@ -66,7 +67,7 @@ def test_closing_the_iterator_anywhere_leaves_nothing_of_the_crop(study, labelle
         assert content(study) == before, n
     else:
         pytest.fail("it was never done")
-    assert threading.active_count() == threads
+    assert threads_of_jobs() == threads
 
 
 def test_cancelling_keeps_the_crops_that_are_finished(study, store, found_at, thin_slabs):

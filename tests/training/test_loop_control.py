@@ -125,12 +125,12 @@ def test_closing_in_the_middle_of_a_validation_loses_nothing(trainer, monkeypatc
     assert list(trainer.resume(run, validate=1))[-1].value["steps"] == 20
 
 
-def test_no_thread_of_the_run_survives_it(trainer):
-    before = threading.active_count()
+def test_no_thread_of_the_run_survives_it(trainer, threads_of_jobs):
+    before = threads_of_jobs()
     _, job = trainer.job(steps=100_000, workers=3)
     until(job, lambda e: isinstance(e, Metrics))
     job.close()
-    assert threading.active_count() == before
+    assert threads_of_jobs() == before
 
 
 def test_the_number_of_threads_is_what_it_was(trainer):
