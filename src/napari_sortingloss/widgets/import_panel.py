@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
-    QComboBox,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -27,6 +26,7 @@ from napari_sortingloss.widgets import remarks, words
 from napari_sortingloss.widgets.axis_choice import AxisChoice
 from napari_sortingloss.widgets.axis_edit import VoxelSizeRow
 from napari_sortingloss.widgets.background import Background
+from napari_sortingloss.widgets.elided_combo import ElidedCombo
 from napari_sortingloss.widgets.fields import WholeBox, calm_wheel
 from napari_sortingloss.widgets.forms import Form
 from napari_sortingloss.widgets.new_study import NewStudy
@@ -87,10 +87,9 @@ class ImportPanel(QWidget):
     def _make_parts(self) -> None:
         self.title = QLabel()
         self.title.setProperty("heading", True)
-        self.which = QComboBox()
+        self.which = ElidedCombo()
         self.which.setToolTip("The volume that is shown below")
         self.which.setAccessibleName("Volume in the preview")
-        self.which.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.which.setMinimumContentsLength(10)
         calm_wheel(self.which)
         self.about = Sentence(muted=True)

@@ -7,11 +7,12 @@ from typing import Any
 
 from psygnal import Signal
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractSpinBox, QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.localize.settings import LocalizeSettings
 from napari_sortingloss.pretext import TASKS
+from napari_sortingloss.widgets.elided_combo import ElidedCombo
 from napari_sortingloss.widgets.fields import FieldEdit, calm_wheel, changed_values, edit_for, show_values
 from napari_sortingloss.widgets.forms import Form
 from napari_sortingloss.widgets.pair_grid import PairGrid
@@ -46,10 +47,9 @@ class LocalizeForm(QWidget):
         self._wish = ""  # the run that a person chose
         self._results = ""  # the run that has found what there is to check
         self._quiet = False
-        self.run = QComboBox()
+        self.run = ElidedCombo()
         self.run.setAccessibleName("Run")
         self.run.setToolTip("<p>The pre-training run whose network looks for the specimen.</p>")
-        self.run.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.run.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         calm_wheel(self.run)
         self.run.currentIndexChanged.connect(lambda *_: self._on_run())

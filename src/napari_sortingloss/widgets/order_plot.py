@@ -9,9 +9,10 @@ from typing import Any
 import pyqtgraph as pg
 from psygnal import Signal
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_sortingloss.pretext.directions import is_told
+from napari_sortingloss.widgets.elided_combo import ElidedCombo
 from napari_sortingloss.widgets.theme import Colors
 
 HEIGHT = 180
@@ -40,7 +41,7 @@ class OrderPlot(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.choice = QComboBox()
+        self.choice = ElidedCombo()
         self.choice.setToolTip(
             "The volume whose slices are plotted; one that looks upside down comes with a ⚠"
         )

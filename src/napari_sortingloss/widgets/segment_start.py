@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from psygnal import Signal
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QSizePolicy
+from qtpy.QtWidgets import QSizePolicy
 
 from napari_sortingloss.pretext import TASKS
 from napari_sortingloss.segment.settings import SCRATCH
+from napari_sortingloss.widgets.elided_combo import ElidedCombo
 from napari_sortingloss.widgets.fields import calm_wheel
 from napari_sortingloss.widgets.run_table import figures
 from napari_sortingloss.widgets.run_words import best_run, entry
@@ -18,7 +19,7 @@ from napari_sortingloss.widgets.session import RunInfo
 KIND = "finetune"
 
 
-class StartFrom(QComboBox):
+class StartFrom(ElidedCombo):
     """Proposes the best pre-trained encoder until a person chooses.
 
     Attributes
@@ -37,7 +38,6 @@ class StartFrom(QComboBox):
         self.wish = ""
         self._filling = False
         self._said: object = None
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setProperty("slim", True)  # an entry says how good the run is, too
         calm_wheel(self)
