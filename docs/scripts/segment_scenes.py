@@ -54,6 +54,7 @@ def main() -> None:
             raise SystemExit(subprocess.run([*again, "go-on"], check=False).returncode)
     window = Window(given.out.absolute(), {})
     window.viewer.theme = given.theme
+    window.viewer.window._qt_window.activateWindow()  # a virtual display has nobody else who would
     window.study.open_path(given.study.absolute())
     window.wait("the study", lambda: window.session.study is not None and window.session.volumes)
     if given.scene == "paint":
