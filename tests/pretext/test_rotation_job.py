@@ -12,7 +12,7 @@ from napari_sortingloss.errors import BadInput, BadSetting
 from napari_sortingloss.events import Matrix, Saved, Snapshot
 from napari_sortingloss.networks.weights import load_encoder
 from napari_sortingloss.pretext import TASKS, settings_for, task_class
-from napari_sortingloss.pretext.headline import headline
+from napari_sortingloss.pretext.headline import headline, main_figure
 from napari_sortingloss.pretext.order import OrderSettings, order
 from napari_sortingloss.pretext.pretrain import pretrain
 from napari_sortingloss.pretext.rotation_certainty import RotationCertainty, build_network, load_rotation
@@ -59,7 +59,10 @@ def test_a_run_trains_measures_counts_and_exports(study):
     )  # places of three: one pair each
     run = study.run(value["run"])
     assert run.settings["field_of_view"] == pytest.approx(10.8, abs=0.31)
-    assert headline(run.summary()["validation"]).title == "accuracy"
+    assert (
+        headline(run.summary()["validation"], main_figure(run.kind, run.task, run.settings)).title
+        == "accuracy"
+    )
     encoder, spec = load_encoder(run.path / "encoder.safetensors")
     assert (encoder.name, spec.size) == ("resnet18", 32)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -186,16 +187,16 @@ def test_an_unchanged_name_is_not_told_and_an_empty_one_takes_it_away(table):
 
 
 def test_figures_of_a_run_that_measured_nothing_are_left_out():
-    assert figures({"step": 3}) == []
-    assert figures({"train": {"mean_displacement": 2.0}}) == [
-        "mean displacement 2.00 slices on the training volumes"
+    assert figures(replace(info("r1"), summary={"step": 3})) == []
+    assert figures(replace(info("r1"), summary={"train": {"mean_displacement": 2.0}})) == [
+        "mean displacement 2.00 slices on the training volumes, random 1.25"
     ]
 
 
 def test_figures_say_on_how_many_unseen_volumes_they_were_measured_where_some_were_left_out():
     measured = {"mean_displacement": 2.0, "random_displacement": 5.3, "left_out": 0.5, "volumes": 2.0}
-    assert figures({"validation": measured}) == [
+    assert figures(replace(info("r1"), summary={"validation": measured})) == [
         "mean displacement 2.00 slices on 1 of 2 unseen volumes, random 5.30"
     ]
     measured["left_out"] = 0.0
-    assert "on unseen volumes" in figures({"validation": measured})[0]
+    assert "on unseen volumes" in figures(replace(info("r1"), summary={"validation": measured}))[0]

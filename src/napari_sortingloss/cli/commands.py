@@ -57,7 +57,7 @@ def pretrain(
     study: Path,
     /,
     *,
-    task: str = "sorting",
+    task: str,
     resume: str | None = None,
     name: str = "",
     json: bool = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from napari_sortingloss.errors import UserError
 
 if TYPE_CHECKING:
-    from napari_sortingloss.study import Study
+    from napari_sortingloss.study import Run, Study
 
 
 def contents(study: Study) -> dict[str, Any]:
@@ -61,10 +61,20 @@ def contents(study: Study) -> dict[str, Any]:
                 "state": run.state(),
                 "created": run.created,
                 **run.summary(),
+                "result": _result(run),
             }
             for run in study.runs()
         ],
     }
+
+
+def _result(run: Run) -> str:
+    """Return how good a run is, by the main figure of its task, e.g. ``"mean displacement 1.20 (random 5.31)"``."""
+    from napari_sortingloss.pretext.headline import headline, main_figure
+
+    summary, curve = run.summary(), main_figure(run.kind, run.task, run.settings)
+    found = headline(summary.get("validation"), curve) or headline(summary.get("train"), curve)
+    return f"{found.title} {found.beside}" if found is not None else ""
 
 
 def _localization(study: Study, volume: str) -> dict[str, Any] | None:

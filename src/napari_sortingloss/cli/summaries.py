@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from napari_sortingloss.cli.console import COUNTS, time_text
+from napari_sortingloss.pretext import can_order
 from napari_sortingloss.pretext.directions import directions, word
-from napari_sortingloss.pretext.headline import headline, measured_on
+from napari_sortingloss.pretext.headline import measured_on
 from napari_sortingloss.study.boxes import NO_BOX
 from napari_sortingloss.study.convert import bytes_text
 
@@ -86,7 +87,7 @@ def listing(result: Result) -> str:
             run["name"],
             run["state"],
             f"{run['step']} of {run['steps']}" if run["steps"] else str(run["step"]),
-            _result(run),
+            run["result"],
         ]
         for run in result["runs"]
     ]
@@ -138,7 +139,7 @@ def pretrain(result: Result) -> str:
     for title, values in (("training", result["metrics"]), ("validation", result["validation"])):
         if values:
             lines.append(f"{title}: " + figures_text(values))
-    if "mean_displacement" in result["metrics"]:  # a run that can order slices
+    if can_order(result["task"]):
         lines.append(f"Next: napari-sortingloss order STUDY --run {result['run']}")
     return "\n".join(lines)
 
@@ -237,11 +238,6 @@ def demo(result: Result) -> str:
         f"Took {time_text(result['seconds'])}. Study: {result['study']}\n"
         f"Report: {result['report']}"
     )
-
-
-def _result(run: Mapping[str, Any]) -> str:
-    found = headline(run.get("validation")) or headline(run.get("train"))
-    return f"{found.title} {found.beside}" if found is not None else ""
 
 
 def figures_text(values: Mapping[str, float]) -> str:

@@ -18,6 +18,7 @@ from napari_sortingloss.localize.region import Region, find_region, finite, is_f
 from napari_sortingloss.localize.resample import block_mean, step_for
 from napari_sortingloss.localize.review import HALF
 from napari_sortingloss.localize.settings import LocalizeSettings
+from napari_sortingloss.pretext import choose_task_that, locates_with
 from napari_sortingloss.study.boxes import NO_BOX, Box, grown
 from napari_sortingloss.study.localizations import (
     Localization,
@@ -85,10 +86,10 @@ def localize(study: Study, settings: LocalizeSettings) -> Iterator[Event]:
     """
     run = study.run(settings.run)
     what = f"Cannot localise with the run '{run.id}'"
-    looks = {"sorting": _sorting, "rotation": _rotation}
-    if run.task not in looks:
+    by = locates_with(run.task)
+    if not by:
         raise BadSetting(
-            what, f"it trained the task '{run.task}'", "choose a run of the task " + " or ".join(looks)
+            what, f"it trained the task '{run.task}'", choose_task_that(lambda task: task.locates_with)
         )
     volumes = study.select(settings.volumes or None)
     if not volumes:
@@ -96,13 +97,13 @@ def localize(study: Study, settings: LocalizeSettings) -> Iterator[Event]:
     for volume in volumes:
         _check(volume)
     chosen = settings.resolved()
-    if run.task == "rotation":  # its box is that of three intervals, in either recipe: no share of the volume
+    if by == "certainty":  # its box is that of three intervals, in either recipe: no share of the volume
         chosen = chosen.replace(fraction=settings.fraction)
     yield Progress(done=0, total=0, what="loading the network")
     results = []
     with ExitStack() as stack:
-        look = looks[run.task](run, settings, stack)
-        counter = _Counter(run.task, volumes, chosen.every)
+        look = _LOOKS[by](run, settings, stack)
+        counter = _Counter(by, volumes, chosen.every)
         for volume in volumes:
             checked = None if settings.again else _checked(study, volume.name, run.id)
             if checked is not None:
@@ -122,11 +123,11 @@ def localize(study: Study, settings: LocalizeSettings) -> Iterator[Event]:
 class _Counter:
     """Turns what is done of one volume into what is done of all."""
 
-    def __init__(self, task: str, volumes: Sequence[Volume], every: int | None) -> None:
+    def __init__(self, by: str, volumes: Sequence[Volume], every: int | None) -> None:
         from napari_sortingloss.localize.certainty import sampled
 
         def slices(volume: Volume) -> int:
-            sides = (volume.n_slices,) if task == "sorting" else volume.shape
+            sides = (volume.n_slices,) if by == "scores" else volume.shape
             return sum(len(sampled(side, every)) for side in sides)
 
         self._slices = {volume.name: slices(volume) for volume in volumes}
@@ -177,16 +178,12 @@ def _checked(study: Study, volume: str, run: str) -> tuple[Localization, str] | 
     return before, "moved" if before.status == "found" else before.status
 
 
-def _sorting(run: Run, settings: LocalizeSettings, stack: ExitStack) -> _Look:
+def _scores(run: Run, settings: LocalizeSettings, stack: ExitStack) -> _Look:
     from napari_sortingloss.localize.maps import doubts_of_scale, uncertainty_map
-    from napari_sortingloss.pretext.loading import load_network
-    from napari_sortingloss.pretext.scoring import build_network
-    from napari_sortingloss.pretext.sorting_settings import SortingSettings
+    from napari_sortingloss.pretext.loading import load_pretrained
 
     chosen = settings.resolved()
-    trained = stack.enter_context(
-        load_network(run, settings.weights, settings.device, settings.threads, SortingSettings, build_network)
-    )
+    trained = stack.enter_context(load_pretrained(run, settings.weights, settings.device, settings.threads))
     statistic = str(chosen.statistic)
 
     def look(volume: Volume) -> Generator[Event, None, _Seen]:
@@ -197,7 +194,7 @@ def _sorting(run: Run, settings: LocalizeSettings, stack: ExitStack) -> _Look:
     return look
 
 
-def _rotation(run: Run, settings: LocalizeSettings, stack: ExitStack) -> _Look:
+def _certainty(run: Run, settings: LocalizeSettings, stack: ExitStack) -> _Look:
     from napari_sortingloss.localize.certainty import certainty_curves
     from napari_sortingloss.localize.intervals import INSIDE, fused_map, interval
     from napari_sortingloss.pretext.rotation_certainty import load_rotation
@@ -206,8 +203,8 @@ def _rotation(run: Run, settings: LocalizeSettings, stack: ExitStack) -> _Look:
         if getattr(settings, name) is not None:
             raise BadSetting(
                 f"Cannot localise with the run '{run.id}' and {name} = {getattr(settings, name)!r}",
-                "a run of the task 'rotation' is asked for its certainty, once for each slice",
-                "leave it out, or choose a run of the task 'sorting'",
+                f"a run of the task '{run.task}' is asked for its certainty, once for each slice",
+                "leave it out, or " + choose_task_that(lambda task: task.locates_with == "scores"),
             )
     every = settings.resolved().every
     judge = stack.enter_context(load_rotation(run, settings.weights, settings.device, settings.threads))
@@ -236,6 +233,13 @@ def _rotation(run: Run, settings: LocalizeSettings, stack: ExitStack) -> _Look:
         return _Seen("certainty", fused_map(found, grid), grid, profiles, warnings, INSIDE)
 
     return look
+
+
+_LOOKS: dict[str, Callable[[Run, LocalizeSettings, ExitStack], _Look]] = {
+    "scores": _scores,
+    "certainty": _certainty,
+}
+"""What is asked of a network, by the capability `TaskEntry.locates_with` of its task."""
 
 
 def _localize_one(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from napari_sortingloss.errors import BadInput, BadSetting
 from napari_sortingloss.networks.encoders import Encoder, OutputStride
+from napari_sortingloss.pretext import choose_task_that
 
 SMALLEST = 1e-6
 """Added to the mean square of the embeddings, by which the relative variance divides."""
@@ -103,7 +104,9 @@ class DropoutVariance:
     ) -> None:
         if encoder.dims != 2 or encoder.in_channels != 1:
             raise BadInput(
-                WHAT, "the run was not trained on slices of one channel", "choose a run of the task 'sorting'"
+                WHAT,
+                "the run was not trained on slices of one channel",
+                choose_task_that(lambda task: task.locates_with == "scores"),
             )
         if not encoder.dropout:
             raise BadInput(

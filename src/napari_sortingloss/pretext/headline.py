@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from napari_sortingloss.errors import UserError
+from napari_sortingloss.pretext import TASKS, load_object, settings_for
+from napari_sortingloss.training.curves import Curve, main_curve
+from napari_sortingloss.training.settings import TrainSettings
+
 
 @dataclass(frozen=True)
 class Headline:
@@ -26,6 +31,8 @@ class Headline:
     metric : str
         The name of the figure among those of a split.
     number : float
+    chance : float or None
+        What `random` says.
     lower_is_better : bool
     """
 
@@ -36,6 +43,7 @@ class Headline:
     measured_on: str = ""
     metric: str = ""
     number: float = 0.0
+    chance: float | None = None
     lower_is_better: bool = False
 
     @property
@@ -50,29 +58,65 @@ class Headline:
         return self.value + random + (f" on {self.measured_on} volumes" if self.measured_on else "")
 
 
-_KNOWN = {
-    "mean_displacement": ("mean displacement", " slices", "random_displacement", True),
-    "accuracy": ("accuracy", "", "random_accuracy", False),
-    "mean_iou": ("mean IoU", "", "random_iou", False),
-}
+_SETTINGS = {"finetune": "napari_sortingloss.segment.settings:FinetuneSettings"}
+"""Kinds of runs that have no tasks to choose from, and their settings."""
 
 
-def headline(values: Mapping[str, Any] | None) -> Headline | None:
+def main_figure(kind: str, task: str, settings: Mapping[str, Any]) -> Curve | None:
+    """Return the figure that a run is judged by, from the curves of its settings; imports no torch.
+
+    Parameters
+    ----------
+    kind, task : str
+        As of `napari_sortingloss.study.Run`.
+    settings : mapping
+        What the run was given. Where it can no longer be read, the figure is that of the defaults.
+
+    Returns
+    -------
+    Curve or None
+        ``None`` for a task that is not known here.
+    """
+    if kind not in _SETTINGS and task not in TASKS:
+        return None
+    found: type[TrainSettings] = load_object(_SETTINGS[kind]) if kind in _SETTINGS else settings_for(task)
+    try:
+        curves = found.from_json(settings).curves()
+    except UserError:
+        curves = found().curves()
+    return main_curve(curves)
+
+
+def headline(values: Mapping[str, Any] | None, curve: Curve | None) -> Headline | None:
     """Return the main figure among those of a split, or None where there is none yet.
 
     Parameters
     ----------
     values : mapping or None
-        As in the ``values`` of `napari_sortingloss.events.Metrics`.
+        As in the ``values`` of `napari_sortingloss.events.Metrics`; what chance reaches is measured beside a figure
+        where it depends on the volumes (``random_displacement``), and otherwise is that of the curve.
+    curve : Curve or None
+        See `main_figure`.
     """
-    for metric, (title, unit, chance, lower) in _KNOWN.items():
-        value = (values or {}).get(metric)
-        if value is not None:
-            random = (values or {}).get(chance)
-            known = "" if random is None else f"{random:.2f}"
-            on = measured_on(values or {})
-            return Headline(title, f"{value:.2f}", unit, known, on, metric, float(value), lower)
-    return None
+    value = None if curve is None else (values or {}).get(curve.metric)
+    if curve is None or value is None:
+        return None
+    chance = (values or {}).get(f"random_{curve.metric.removeprefix('mean_')}", curve.chance)
+    unit = f"{'' if curve.unit in _CLOSE else ' '}{curve.unit}" if curve.unit else ""
+    return Headline(
+        title=curve.title,
+        value=f"{value:.2f}",
+        unit=unit,
+        random="" if chance is None else f"{chance:.2f}",
+        measured_on=measured_on(values or {}),
+        metric=curve.metric,
+        number=float(value),
+        chance=chance,
+        lower_is_better=curve.lower_is_better,
+    )
+
+
+_CLOSE = ("°", "%")
 
 
 def measured_on(values: Mapping[str, Any]) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from torch import nn
 
 from napari_sortingloss.errors import BadInput
+from napari_sortingloss.pretext import settings_for, task_class
 from napari_sortingloss.training.checkpoints import Which, best_or_last, load_checkpoint, path_of
 from napari_sortingloss.training.machine import choose_machine
 from napari_sortingloss.training.settings import TrainSettings
@@ -89,6 +90,32 @@ def load_network(
         raise BadInput(what, why, "choose another run, or train again") from error
     with ready(network, settings) as bfloat16:
         yield Trained(network, settings, checkpoint.step, bfloat16)
+
+
+@contextmanager
+def load_pretrained(run: Run, which: Which, device: str, threads: int) -> Iterator[Trained[Any, Any]]:
+    """Rebuild the network of a pre-training run, of whatever task, for as long as the block lasts.
+
+    Parameters
+    ----------
+    run : Run
+        Of a task of the registry, see `napari_sortingloss.pretext.TASKS`.
+    which : {"best", "last"}
+    device, threads
+        As in `napari_sortingloss.training.settings.TrainSettings`; the threads are given back in the end.
+
+    Raises
+    ------
+    BadInput
+        If there are no weights yet, or they are damaged or do not fit the run's settings.
+    BadSetting
+        If the device is not there, or the task is not known.
+    """
+    task = task_class(run.task)
+    with load_network(
+        run, which, device, threads, settings_for(run.task), lambda s: task(s).build()
+    ) as found:
+        yield found
 
 
 @contextmanager

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 FILE = "order.json"
 
-ORDERED_BY = "sorting"
-"""The task whose networks give slices a score."""
-
 THUMBNAIL = 32
 """Side in pixels of the small copies by which empty slices are told."""
 
@@ -103,14 +100,15 @@ def order(study: Study, settings: OrderSettings) -> Iterator[Event]:
     StudyError
         If there is no such run or volume.
     """
+    from napari_sortingloss.pretext import can_order, choose_task_that
     from napari_sortingloss.pretext.scoring import load_scorer
 
     run = study.run(settings.run)
-    if run.task != ORDERED_BY:
+    if not can_order(run.task):
         raise BadSetting(
             f"Cannot order volumes with the run '{run.id}'",
             f"it trained the task '{run.task}', which scores no slices",
-            f"choose a run of the task '{ORDERED_BY}'",
+            choose_task_that(lambda task: task.orders_slices),
         )
     volumes = study.select(settings.volumes or None)
     if not volumes:

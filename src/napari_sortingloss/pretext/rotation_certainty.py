@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from napari_sortingloss.errors import BadSetting
 from napari_sortingloss.networks.encoders import Encoder, build_encoder
-from napari_sortingloss.pretext.loading import load_network
+from napari_sortingloss.pretext import choose_task_that, locates_with
+from napari_sortingloss.pretext.loading import load_pretrained
 from napari_sortingloss.pretext.rotation_pairs import cut_discs, load_discs
 from napari_sortingloss.pretext.rotation_settings import RotationSettings
 from napari_sortingloss.slices.along import SlicesAlong, squares_across
@@ -186,7 +187,7 @@ def load_rotation(run: Run, which: Which, device: str, threads: int) -> Iterator
     Parameters
     ----------
     run : Run
-        Of the task ``rotation``.
+        Of a task that is asked how sure it is.
     which : {"best", "last"}
     device, threads
         As in `napari_sortingloss.training.settings.TrainSettings`.
@@ -198,11 +199,11 @@ def load_rotation(run: Run, which: Which, device: str, threads: int) -> Iterator
     BadSetting
         If the run trained another task, or the device is not there.
     """
-    if run.task != "rotation":
+    if locates_with(run.task) != "certainty":
         raise BadSetting(
             f"Cannot ask the run '{run.id}' for angles",
             f"it trained the task '{run.task}'",
-            "choose a run of the task 'rotation'",
+            choose_task_that(lambda task: task.locates_with == "certainty"),
         )
-    with load_network(run, which, device, threads, RotationSettings, build_network) as found:
+    with load_pretrained(run, which, device, threads) as found:
         yield RotationCertainty(found.network, found.settings, found.step, found.bfloat16)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from napari_sortingloss.networks.encoders import Encoder, build_encoder
 from napari_sortingloss.pretext import displacement as d
-from napari_sortingloss.pretext.loading import load_network
+from napari_sortingloss.pretext.loading import load_pretrained
 from napari_sortingloss.pretext.sorting_settings import SortingSettings
 from napari_sortingloss.slices import Weighting
 from napari_sortingloss.slices.drawing import draw_positions
@@ -211,7 +211,7 @@ def load_scorer(run: Run, which: Which, device: str, threads: int) -> Iterator[S
     Parameters
     ----------
     run : Run
-        Of the task ``sorting``.
+        Of a task that orders slices.
     which : {"best", "last"}
     device, threads
         As in `napari_sortingloss.training.settings.TrainSettings`.
@@ -223,5 +223,5 @@ def load_scorer(run: Run, which: Which, device: str, threads: int) -> Iterator[S
     BadSetting
         If the device is not there.
     """
-    with load_network(run, which, device, threads, SortingSettings, build_network) as found:
+    with load_pretrained(run, which, device, threads) as found:
         yield Scorer(found.network, found.settings, found.step, found.bfloat16)

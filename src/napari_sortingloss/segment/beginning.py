@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_sortingloss.errors import BadInput, BadSetting
 from napari_sortingloss.events import Notice
 from napari_sortingloss.networks import encoder_info, segmenter_info
+from napari_sortingloss.pretext import TASKS, choose_task_that
 from napari_sortingloss.segment.settings import SCRATCH, FinetuneSettings
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def settle_beginning(
     if run.problem:
         raise BadInput(what, run.problem, "choose another run")
     earlier = run.kind == KIND
+    _see_that_it_carries_over(run, what)
     if not (run.path / _file(run)).is_file():
         raise BadInput(what, "it has no weights yet", "wait for its first checkpoint, or choose another run")
     notices = []
@@ -82,6 +84,20 @@ def settle_beginning(
                 f"set {name.replace('_', ' ')} to {theirs}, or choose another run",
             )
     return settings.replace(take="all"), run.settings, notices
+
+
+def _see_that_it_carries_over(run: Run, what: str) -> None:
+    task = TASKS.get(run.task)
+    if task is None:
+        return
+    why = ""
+    if 2 not in task.dims:
+        why = "it learnt from blocks, and slices are to be segmented"
+    elif "encoder" not in task.transfers:
+        why = f"{task.title} leaves nothing of its network for segmentation"
+    if why:
+        fits = choose_task_that(lambda one: 2 in one.dims and "encoder" in one.transfers)
+        raise BadSetting(what, why, fits)
 
 
 def class_notice(settings: FinetuneSettings, earlier: dict[str, Any]) -> list[Notice]:

@@ -40,8 +40,8 @@ THUMBNAIL = 32
 
 VERSION = 1
 
-FINETUNE, SORTING = "finetune", "sorting"
-"""The kind of the runs that segment, and the task of those that know positions."""
+FINETUNE = "finetune"
+"""The kind of the runs that segment."""
 
 
 @dataclass(frozen=True)
@@ -270,7 +270,9 @@ def features_of(run: Run, volumes: Sequence[Volume]) -> list[SliceFeatures]:
 
 
 def sorting_run_behind(study: Study, run: Run) -> Run | None:
-    """Return the sorting run that a fine-tuning run started from, directly or over others, or None."""
+    """Return the run that orders slices and that a fine-tuning run started from, directly or over others, or None."""
+    from napari_sortingloss.pretext import can_order
+
     seen: set[str] = set()
     settings: dict[str, Any] = run.settings
     while True:
@@ -282,6 +284,6 @@ def sorting_run_behind(study: Study, run: Run) -> Run | None:
             before = study.run(name)
         except StudyError:  # from scratch, or the run was deleted
             return None
-        if before.task == SORTING:
+        if can_order(before.task):
             return before
         settings = before.settings

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from napari_sortingloss.errors import UserError
-from napari_sortingloss.pretext import settings_for, task_class
-from napari_sortingloss.pretext.loading import load_network
-from napari_sortingloss.segment.embeddings import SORTING, Floats, Weights, sorting_run_behind
+from napari_sortingloss.pretext import can_order
+from napari_sortingloss.pretext.loading import load_pretrained
+from napari_sortingloss.segment.embeddings import Floats, Weights, sorting_run_behind
 from napari_sortingloss.slices.reader import load_slices
 
 if TYPE_CHECKING:
@@ -34,15 +34,12 @@ class PretrainedSeer:
     """
 
     def __init__(self, run: Run, weights: Weights, device: str, threads: int, stack: ExitStack) -> None:
-        task = task_class(run.task)
-        self._trained = stack.enter_context(
-            load_network(run, weights, device, threads, settings_for(run.task), lambda s: task(s).build())
-        )
+        self._trained = stack.enter_context(load_pretrained(run, weights, device, threads))
         self.step: int = self._trained.step
-        self._orders = run.task == SORTING
+        self._orders = can_order(run.task)
 
     def look(self, volume: Volume, positions: Sequence[int]) -> tuple[Floats, Floats | None, None]:
-        """Return embeddings, and scores where the task is sorting."""
+        """Return embeddings, and scores where the task orders slices."""
         settings, network = self._trained.settings, self._trained.network
         slices = load_slices(volume, positions, settings.size, settings.field_of_view or 0.0)
         device = next(network.parameters()).device

@@ -240,6 +240,7 @@ class _Fit:
         yield self.report.state(outcome, self.step, message)
         value = {
             "run": self.writer.run.id,
+            "task": self.task.name,
             "state": outcome,
             "steps": self.step,
             "seconds": round(self.before[0] + self.report.clock.seconds, 3),

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QAbstractSpinBox, QGridLayout, QLabel, QSizePolicy, Q
 
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.localize.settings import LocalizeSettings
-from napari_sortingloss.pretext import TASKS
+from napari_sortingloss.pretext import TASKS, locates_with
 from napari_sortingloss.widgets.elided_combo import ElidedCombo
 from napari_sortingloss.widgets.fields import FieldEdit, calm_wheel, changed_values, edit_for, show_values
 from napari_sortingloss.widgets.forms import Form
@@ -20,9 +20,6 @@ from napari_sortingloss.widgets.run_table import figures, given
 from napari_sortingloss.widgets.run_words import best_run, entry
 from napari_sortingloss.widgets.session import RunInfo
 from napari_sortingloss.widgets.volume_menu import VolumeMenu
-
-TASKS_THAT_SEE = ("sorting", "rotation")
-"""The pretext tasks whose networks can say where the specimen is."""
 
 GONE = "It is no longer in the study: its results can be checked and cropped, but it cannot look again"
 
@@ -126,7 +123,11 @@ class LocalizeForm(QWidget):
         except UserError as error:
             return str(error)
         info = self._infos[self.run_id]
-        if "variance" in str(settings.statistic) and info.task == "sorting" and not _dropout(info):
+        if (
+            "variance" in str(settings.statistic)
+            and locates_with(info.task) == "scores"
+            and not _dropout(info)
+        ):
             return (
                 f"{info.title} was trained without dropout, and the variance needs it: choose another run, or "
                 "'sensitivity' as statistic"
@@ -218,7 +219,7 @@ class LocalizeForm(QWidget):
             self.about.setText(GONE if self.run_id else "")
         else:
             task = TASKS[info.task].title if info.task in TASKS else info.task
-            said, figure = given(info.settings), figures(info.summary)[:1]
+            said, figure = given(info.settings), figures(info)[:1]
             self.about.setText(" · ".join((task, *figure)))
             parts = (info.id, f"{task}, {said}" if said else task, *figure)
             self.about.setToolTip("\n".join(part for part in parts if part))
@@ -238,7 +239,7 @@ class LocalizeForm(QWidget):
 
 def can_see(info: RunInfo) -> bool:
     """Return whether a run's network can be asked where the specimen is: it has weights, of a task that tells."""
-    return info.kind == "pretrain" and info.task in TASKS_THAT_SEE and bool(info.summary.get("step"))
+    return info.kind == "pretrain" and locates_with(info.task) and bool(info.summary.get("step"))
 
 
 def _dropout(info: RunInfo) -> float:

@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QPushButton
 
-from napari_sortingloss.pretext import settings_for
-from napari_sortingloss.pretext.order import ORDERED_BY
+from napari_sortingloss.pretext import can_order, settings_for
 from napari_sortingloss.widgets.order_actions import KIND as ORDER
 from napari_sortingloss.widgets.order_actions import OrderActions
 from napari_sortingloss.widgets.pretrain_form import PretrainForm
@@ -94,7 +93,7 @@ class PretrainWidget(TrainingStage):
         """Let each button say what it does now, or why it cannot."""
         super().update_buttons()
         shown = self.panel.run
-        self.order_button.setVisible(not self.runs.busy and shown is not None and shown.task == ORDERED_BY)
+        self.order_button.setVisible(not self.runs.busy and shown is not None and can_order(shown.task))
         if shown is None:
             return
         why = "" if shown.summary.get("step") else "It has no weights yet"
@@ -132,13 +131,14 @@ class PretrainWidget(TrainingStage):
 
     def say_finished(self, run: RunInfo) -> None:
         """Say how good the run is; unseen volumes worse than random may be stored upside down."""
-        said = figures(run.summary)
+        said = figures(run)
         text = f"{run.title} has finished" + (f": {said[0]}." if said else ".")
-        unseen = run.summary.get("validation") or {}
-        if unseen.get("mean_displacement", 0.0) > WORSE * unseen.get("random_displacement", float("inf")):
+        unseen = run.headline("validation")
+        worse = unseen is not None and unseen.chance is not None and unseen.number > WORSE * unseen.chance
+        if worse and can_order(run.task):
             text += " Worse than random: is one of them stored upside down? Order slices tells."
             self.bar.show_message("warning", text, "Order slices ▸", self.order_shown)
-        elif run.task == ORDERED_BY:
+        elif can_order(run.task):
             self.bar.show_message("success", text, "Order slices ▸", self.order_shown)
         else:
             self.bar.show_message("success", text)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QTabBar
 
-from napari_sortingloss.pretext import settings_for
-from napari_sortingloss.pretext.order import ORDERED_BY
+from napari_sortingloss.pretext import can_order, settings_for
 from napari_sortingloss.training.curves import Curve
 from napari_sortingloss.widgets.background import Background
 from napari_sortingloss.widgets.order_plot import OrderPlot
@@ -60,7 +59,7 @@ class RunPanel(RunView):
         self.order.apply_theme(colors)
 
     def _arrange(self) -> None:
-        orders = self.run is None or self.run.task == ORDERED_BY
+        orders = self.run is None or can_order(self.run.task)
         self.tabs.setTabVisible(1, orders)
         if not orders and self.tabs.currentIndex() == 1:
             self.show_training()  # arranges once more

@@ -22,8 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sortingloss.networks import ENCODERS
-from napari_sortingloss.pretext.headline import headline
-from napari_sortingloss.pretext.order import ORDERED_BY
+from napari_sortingloss.pretext import can_order
 from napari_sortingloss.widgets.curves import COMPARED
 from napari_sortingloss.widgets.run_words import GOING_ON, differences
 from napari_sortingloss.widgets.session import RunInfo
@@ -195,20 +194,20 @@ class RunTable(QTreeWidget):
     def use_of(self, info: RunInfo) -> tuple[str, Any, str]:
         """Return what a run is good for: the text of the entry, its signal, and why it cannot be asked for yet."""
         why_not = "" if info.summary.get("step") else "It has no weights yet"
-        why_not = why_not if info.task == ORDERED_BY else "It did not learn to order slices"
+        why_not = why_not if can_order(info.task) else "It did not learn to order slices"
         return "&Order the slices of all volumes", self.order_requested, why_not
 
     def _fill(self, item: QTreeWidgetItem, info: RunInfo, apart: str, ticked: bool) -> None:
         step, steps = info.summary.get("step", 0), info.summary.get("steps", 0)
         state = SIGNS.get(info.state, info.state)
         title = f"{info.title} · {apart}" if apart else info.title
-        texts = (title, state.split()[0], f"{step}/{steps}" if steps else f"{step}", _result(info.summary))
+        texts = (title, state.split()[0], f"{step}/{steps}" if steps else f"{step}", _result(info))
         about = [
             *dict.fromkeys((info.title, info.id)),
             f"{state}, step {step}" + (f" of {steps}" if steps else ", until stopped"),
             f"begun {info.created[:16].replace('T', ' ')}",
         ]
-        about += [given(info.settings), *figures(info.summary)]
+        about += [given(info.settings), *figures(info)]
         for column, text in enumerate(texts):
             item.setText(column, text)
             item.setToolTip(column, "\n".join(about))
@@ -328,18 +327,17 @@ def given(settings: Mapping[str, Any]) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def figures(summary: Mapping[str, Any]) -> list[str]:
+def figures(info: RunInfo) -> list[str]:
     """Say the main figure of a run with the level of chance beside it, the unseen volumes first.
 
     Parameters
     ----------
-    summary : mapping
-        As of `napari_sortingloss.study.Run.summary`.
+    info : RunInfo
     """
     said = []
     for split, on in (("validation", "unseen volumes"), ("train", "the training volumes")):
-        found = headline(summary.get(split))
-        if found is not None and found.title == "mean IoU":  # measured on slices, of whichever volumes
+        found = info.headline(split)
+        if info.kind == "finetune":  # measured on slices, of whichever volumes
             on = {"validation": "held-back slices", "train": "the training slices"}[split]
         if found is not None:
             beside = f", random {found.random}" if found.random else ""
@@ -348,6 +346,6 @@ def figures(summary: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def _result(summary: Mapping[str, Any]) -> str:
-    found = headline(summary.get("validation")) or headline(summary.get("train"))
+def _result(info: RunInfo) -> str:
+    found = info.headline()
     return found.value if found is not None else "–"

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from napari_sortingloss.networks import ENCODERS, SEGMENTERS
-from napari_sortingloss.pretext.headline import Headline, headline
 from napari_sortingloss.widgets.session import RunInfo
 
 GOING_ON = ("running", "paused")
@@ -36,12 +35,12 @@ def figure(info: RunInfo) -> str:
 
     What was measured in training only says so.
     """
-    unseen = headline(info.summary.get("validation"))
-    found = unseen or headline(info.summary.get("train"))
+    unseen = info.headline("validation")
+    found = unseen or info.headline("train")
     if found is None:
         return ""
     slices = info.settings.get("slices")
-    if found.metric == "mean_displacement" and slices:
+    if found.unit == " slices" and slices:
         text = f"{found.number:.1f} of {slices} slices"
     else:
         text = f"{found.short} {found.value}"
@@ -116,19 +115,15 @@ def best_run(infos: Iterable[RunInfo]) -> str:
     return ""
 
 
-def _headline(info: RunInfo) -> Headline | None:
-    return headline(info.summary.get("validation")) or headline(info.summary.get("train"))
-
-
 def _measured(info: RunInfo) -> tuple[Any, ...]:
     """Return what a run's figure depends on besides its network."""
-    found, settings = _headline(info), info.settings
-    unseen = headline(info.summary.get("validation")) is not None
+    found, settings = info.headline(), info.settings
+    unseen = info.headline("validation") is not None
     on = [tuple(settings.get(name) or ()) for name in ("validate", "kept", "classes")] if unseen else []
     task = [settings.get(name) for name in ("slices", "axes", "angle_step", "weighting")]
     return info.task, found.metric if found is not None else "", unseen, *on, *task
 
 
 def _badness(info: RunInfo) -> float:
-    found = _headline(info)
+    found = info.headline()
     return 0.0 if found is None else found.number if found.lower_is_better else -found.number

@@ -195,7 +195,7 @@ class SegmentWidget(TrainingStage):
     def say_finished(self, run: RunInfo) -> None:
         """Say how good the run is, and that it can predict."""
         scores = self.panel.scores.said()
-        said = scores or next(iter(figures(run.summary)), "")
+        said = scores or next(iter(figures(run)), "")
         text = f"{run.title} has finished" + (f": {said}." if said else ".") + " Next: predict a volume."
         self.bar.show_message("success", text, "Predict this volume ▸", lambda: self.predict_this())
 

@@ -111,7 +111,7 @@ class StartFrom(ElidedCombo):
             what = "the whole network of that run, trained on"
         else:
             what = f"the encoder of {TASKS[info.task].title if info.task in TASKS else info.task}"
-        return "\n".join((info.id, what, *figures(info.summary)[:1]))
+        return "\n".join((info.id, what, *figures(info)[:1]))
 
     def _on_activated(self) -> None:
         self.wish = self.run

@@ -8,6 +8,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from psygnal import Signal
 from qtpy.QtCore import QCoreApplication, QObject, QTimer
 from qtpy.QtWidgets import QMainWindow
 
+from napari_sortingloss.pretext.headline import Headline, headline, main_figure
+from napari_sortingloss.training.curves import Curve
 from napari_sortingloss.widgets import layers
 from napari_sortingloss.widgets.activity import calm_spinner
 from napari_sortingloss.widgets.annotated import Annotated, classes_of
@@ -69,6 +72,18 @@ class RunInfo:
     summary: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
+
+    @cached_property
+    def figure(self) -> Curve | None:
+        """The figure it is judged by."""
+        return main_figure(self.kind, self.task, self.settings)
+
+    def headline(self, *splits: str) -> Headline | None:
+        """Return the main figure of the first of some splits that has it; validation before training if not said."""
+        found = (
+            headline(self.summary.get(split), self.figure) for split in splits or ("validation", "train")
+        )
+        return next((one for one in found if one is not None), None)
 
     @property
     def title(self) -> str:
