@@ -227,8 +227,7 @@ class Bench:
         self.test = [name for i, name in enumerate(labelled) if i % 5 in (1, 3)]
         self.pool = [name for name in labelled if name not in self.test]
         self.references = {
-            name: open_reference(self.study, self.study.volume(name), f"Cannot judge on '{name}'")
-            for name in labelled
+            name: open_reference(self.study.volume(name), f"Cannot judge on '{name}'") for name in labelled
         }
         self.candidates = {}
         for name in self.pool:

@@ -16,7 +16,7 @@ from napari_sortingloss.pretext.rotation_settings import RotationSettings
 from napari_sortingloss.slices.loader import step_rng
 from napari_sortingloss.slices.reader import common_field
 from napari_sortingloss.training.curves import main_curve
-from napari_sortingloss.training.devices import estimate
+from napari_sortingloss.training.estimate import estimate
 from napari_sortingloss.training.task import DeviceBatch, Evaluation
 
 SIZE = 32

@@ -256,7 +256,7 @@ def test_slices_are_read_in_bounded_portions(study, axis, monkeypatch):
     volume = add_volume(study, "a", truth(), truth())
     monkeypatch.setattr(reference_labels, "SLAB_VOXELS", 4 * 22 * 26)
     monkeypatch.setattr(reference_labels, "SLICES_VOXELS", 2 * 30 * 26)
-    reference = open_reference(study, volume, "Cannot test")
+    reference = open_reference(volume, "Cannot test")
     across = "zyx".index(axis)
     found = list(reference.each_slice(axis, [3, 4, 15, 20, 2]))
     assert [index for index, _ in found] == [3, 4, 15, 20, 2]

@@ -12,7 +12,7 @@ from napari_sortingloss.segment.finetune import finetune
 from napari_sortingloss.segment.settings import TAKEN, FinetuneSettings
 from napari_sortingloss.study.classes import LabelClass
 from napari_sortingloss.training.curves import main_curve
-from napari_sortingloss.training.devices import estimate
+from napari_sortingloss.training.estimate import estimate
 from napari_sortingloss.training.session import changed_settings
 
 SKULL, BRAIN = LabelClass(3, "skull cap", "#e69f00"), LabelClass(7, "brain", "#56b4e9")

@@ -12,12 +12,11 @@ import torch
 
 from napari_sortingloss.errors import BadInput, BadSetting, StudyError
 from napari_sortingloss.events import Progress, Result
-from napari_sortingloss.segment import suggest as module
+from napari_sortingloss.segment import seers
 from napari_sortingloss.segment.embeddings import (
     features_path,
     read_features,
     sampled_positions,
-    sorting_run_behind,
 )
 from napari_sortingloss.segment.seers import mean_entropy
 from napari_sortingloss.segment.suggest import (
@@ -97,7 +96,7 @@ def test_a_run_never_asked_has_no_list_and_a_damaged_list_is_none(study, train):
 def test_the_second_call_loads_no_network(train, ask, monkeypatch):
     run = train()
     first, _ = ask(run)
-    monkeypatch.setattr(module, "open_seer", None)
+    monkeypatch.setattr(seers, "open_seer", None)
     again, _ = ask(run)
     assert again == first
 
@@ -180,7 +179,7 @@ def test_a_fine_tuning_run_knows_its_doubt_and_the_order_it_started_from(annotat
     study, sorting = annotated_study, train()
     settings = FinetuneSettings(**{**tiny, "held_back": 0.0, "init": sorting})
     run = study.run(list(finetune(study, settings))[-1].value["run"])
-    assert sorting_run_behind(study, run).id == sorting
+    assert seers.sorting_run_behind(study, run).id == sorting
     value, _ = ask(run.id)
     assert value["slices"]
     features = read_features(run, study.volume("c"))
@@ -204,7 +203,7 @@ def test_a_run_from_scratch_takes_true_positions(annotated_study, ask, tiny):
 def test_the_same_anatomy_needs_no_network(study, train, ask, monkeypatch):
     run = train()
     ask(run)
-    monkeypatch.setattr(module, "open_seer", None)
+    monkeypatch.setattr(seers, "open_seer", None)
     found = same_anatomy(study, run, "a", 12)
     assert {one["volume"] for one in found} == {"b", "c"}
     for one in found:

@@ -16,10 +16,10 @@ from napari_sortingloss.study.frames import (
     box_in_original,
     box_in_parent,
     cut,
-    family,
     paste,
     paste_slabs,
 )
+from napari_sortingloss.study.schema import family
 
 ORIGINAL = VolumeRecord("fish", (11, 14, 17), (0.4, 0.25, 0.3), "mm")
 

@@ -11,7 +11,8 @@ from toy_training import ToySettings
 
 from napari_sortingloss.study import VolumeRecord, VolumeWriter
 from napari_sortingloss.training import devices, speeds
-from napari_sortingloss.training.devices import Device, available_devices, estimate
+from napari_sortingloss.training.devices import Device, available_devices
+from napari_sortingloss.training.estimate import estimate
 from napari_sortingloss.training.pace import Pace
 from napari_sortingloss.training.settings import TrainSettings
 

@@ -154,6 +154,6 @@ def _reference(volume: Volume) -> NDArray[np.uint8]:
     """Return the reference labels, shape (z, y, x); the sample's volumes are small."""
     import zarr
 
-    path = volume.study.path / REFERENCES / f"{volume.record.reference}.zarr" / "0"
+    path = volume.study / REFERENCES / f"{volume.record.reference}.zarr" / "0"
     labels: Any = zarr.open_array(path, mode="r")
     return np.asarray(labels[:], np.uint8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
@@ -29,6 +29,27 @@ JSON = inspect.Parameter(
         Parameter(help="Print one JSON document on standard output and nothing else there.", negative=()),
     ],
 )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One command.
+
+    Attributes
+    ----------
+    name : str
+    body : callable
+        See `napari_sortingloss.cli.options.command`.
+    about : str
+        The first paragraph of its help.
+    parameters : list of inspect.Parameter
+        Without ``--json``, which every command has.
+    """
+
+    name: str
+    body: Callable[..., Any]
+    about: str
+    parameters: list[inspect.Parameter]
 
 
 def positional(

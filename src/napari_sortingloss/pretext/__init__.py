@@ -8,7 +8,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_sortingloss.errors import BadSetting
-from napari_sortingloss.pretext.order import OrderSettings
 from napari_sortingloss.training.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TASKS",
-    "OrderSettings",
     "TaskEntry",
     "can_order",
     "choose_task_that",

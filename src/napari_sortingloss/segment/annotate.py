@@ -107,7 +107,7 @@ def annotate(study: Study, settings: AnnotateSettings) -> Iterator[Event]:
     """
     _check(settings)
     volumes = _with_reference(study, settings)
-    references = [open_reference(study, volume, f"Cannot annotate '{volume.name}'") for volume in volumes]
+    references = [open_reference(volume, f"Cannot annotate '{volume.name}'") for volume in volumes]
     done: list[dict[str, Any]] = []
     made: list[dict[str, Any]] = []
     counter = _Counter(len(volumes))

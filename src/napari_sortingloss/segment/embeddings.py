@@ -10,18 +10,18 @@ import math
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sortingloss.errors import BadSetting, StudyError, readable_os_errors
+from napari_sortingloss.errors import readable_os_errors
 
 if TYPE_CHECKING:
-    from napari_sortingloss.study import Run, Study, Volume
+    from napari_sortingloss.segment.seers import Seer
+    from napari_sortingloss.study import Run, Volume
 
 Floats = NDArray[np.float32]
 Weights = Literal["best", "last"]
@@ -82,15 +82,6 @@ class SliceFeatures:
     foreground: NDArray[np.bool_]
     doubt: Floats
     step: int
-
-
-class Seer(Protocol):
-    """A network that is asked about slices."""
-
-    step: int
-
-    def look(self, volume: Volume, positions: Sequence[int]) -> tuple[Floats, Floats | None, Floats | None]:
-        """Return embeddings (n, d), and anatomy (n,) and doubt (n,) where it knows them."""
 
 
 def features_path(run: Run, volume: str) -> Path:
@@ -195,33 +186,6 @@ def _key(run: Run, volume: Volume) -> str:
     return f"{VERSION} {shape} {volume.axis}{volume.direction} every {step} {scan}"
 
 
-def open_seer(study: Study, run: Run, weights: Weights, device: str, threads: int, stack: ExitStack) -> Seer:
-    """Load the network of a run, to be asked about slices for as long as `stack` is open.
-
-    Raises
-    ------
-    BadInput
-        If there are no weights yet, or they are damaged.
-    BadSetting
-        If the run trained something that has no encoder of slices.
-    """
-    from napari_sortingloss.pretext import TASKS
-
-    if run.kind == FINETUNE:
-        from napari_sortingloss.segment.seers import SegmentingSeer
-
-        return SegmentingSeer(study, run, weights, device, threads, stack)
-    if run.task in TASKS:
-        from napari_sortingloss.segment.seers import PretrainedSeer
-
-        return PretrainedSeer(run, weights, device, threads, stack)
-    raise BadSetting(
-        f"Cannot look at slices with the run '{run.id}'",
-        run.problem or f"it trained '{run.task}'",
-        "choose a pre-training or a fine-tuning run",
-    )
-
-
 def look_at(volume: Volume, kind: str, seer: Seer) -> Iterator[SliceFeatures | int]:
     """Look at the slices of a volume, a few at a time.
 
@@ -267,23 +231,3 @@ def features_of(run: Run, volumes: Sequence[Volume]) -> list[SliceFeatures]:
     """Return what is kept of volumes; those without are left out. Loads no torch."""
     found = (read_features(run, volume) for volume in volumes)
     return [one for one in found if one is not None]
-
-
-def sorting_run_behind(study: Study, run: Run) -> Run | None:
-    """Return the run that orders slices and that a fine-tuning run started from, directly or over others, or None."""
-    from napari_sortingloss.pretext import can_order
-
-    seen: set[str] = set()
-    settings: dict[str, Any] = run.settings
-    while True:
-        name = str(settings.get("init") or "")
-        if name in seen:
-            return None
-        seen.add(name)
-        try:
-            before = study.run(name)
-        except StudyError:  # from scratch, or the run was deleted
-            return None
-        if can_order(before.task):
-            return before
-        settings = before.settings

@@ -197,7 +197,7 @@ def _subjects(
         try:
             subject = _Subject(volume, prediction=None if run is None else _predicted(study, volume, run))
             if settings.against == "reference":
-                subject.reference = open_reference(study, volume, f"Cannot score '{volume.name}'")
+                subject.reference = open_reference(volume, f"Cannot score '{volume.name}'")
             _with_annotations(study, subject, run, settings)
         except BadInput as error:
             if settings.volumes:

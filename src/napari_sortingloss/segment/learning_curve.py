@@ -229,7 +229,7 @@ def _candidates(
     for volume in pool:
         what = f"Cannot annotate '{volume.name}'"
         yield Progress(done=0, total=0, what=f"{volume.name}: looking at the reference labels")
-        for _, contents in open_reference(study, volume, what).contents(volume.axis):
+        for _, contents in open_reference(volume, what).contents(volume.axis):
             found[volume.name] = np.flatnonzero(contents.labelled)
             seen = contents.values
         if not len(found[volume.name]):

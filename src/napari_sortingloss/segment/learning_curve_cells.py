@@ -30,8 +30,8 @@ from napari_sortingloss.segment.settings import SCRATCH
 from napari_sortingloss.study.classes import LabelClass, add_class, read_classes
 
 if TYPE_CHECKING:
-    from napari_sortingloss.segment.learning_curve import LearningCurveSettings
     from napari_sortingloss.segment.learning_curve_results import Cell
+    from napari_sortingloss.segment.learning_curve_settings import LearningCurveSettings
     from napari_sortingloss.study import Study, Volume
 
 Drawn = Mapping[str, tuple[int, ...]]
@@ -125,7 +125,7 @@ class Trial:
                 add_class(child, found.name, value=found.value)
         for name, indices in drawn.items():
             volume = child.volume(name)
-            reference = open_reference(child, volume, f"Cannot annotate '{name}'")
+            reference = open_reference(volume, f"Cannot annotate '{name}'")
             annotate_from(child, volume, indices, reference, [found.value for found in self._classes])
         return child
 
@@ -157,7 +157,7 @@ class Trial:
 
             def counted(volume: Volume, indices: Sequence[int]) -> Generator[Event, None, Counts]:
                 total: Counts = np.zeros((len(values) + 1,) * 2, np.int64)
-                reference = open_reference(volume.study, volume, f"Cannot judge on '{volume.name}'")
+                reference = open_reference(volume, f"Cannot judge on '{volume.name}'")
                 positions = [volume.index_of(i) for i in indices]
                 for counts in score_volume(segmenter, volume, reference, positions, values):
                     total = total + counts
@@ -202,7 +202,7 @@ def interpolation_cell(study: Study, drawn: Drawn, values: Sequence[int], every:
     classes = label_classes(study, values)
     for name, indices in drawn.items():
         volume = study.volume(name)
-        reference = open_reference(study, volume, f"Cannot judge on '{name}'")
+        reference = open_reference(volume, f"Cannot judge on '{name}'")
         wanted = between_indices(indices, every)
         total: Counts = np.zeros((len(values) + 1,) * 2, np.int64)
         for low, high in pairwise(sorted(indices)):

@@ -17,7 +17,7 @@ from napari_sortingloss.study.schema import AXES, Axis
 from napari_sortingloss.study.streaming import steps
 
 if TYPE_CHECKING:
-    from napari_sortingloss.study import Study, Volume
+    from napari_sortingloss.study import Volume
 
 LabelArray = NDArray[np.unsignedinteger[Any]]
 
@@ -138,12 +138,11 @@ class Reference:
             yield stop / self.shape[0], found
 
 
-def open_reference(study: Study, volume: Volume, what: str) -> Reference:
+def open_reference(volume: Volume, what: str) -> Reference:
     """Return the reference labels of a volume.
 
     Parameters
     ----------
-    study : Study
     volume : Volume
     what : str
         What cannot be done without them, for the error's sentence.
@@ -165,7 +164,7 @@ def open_reference(study: Study, volume: Volume, what: str) -> Reference:
     import zarr
 
     try:
-        array: Any = zarr.open_array(study.path / FOLDER / f"{name}.zarr" / "0", mode="r")
+        array: Any = zarr.open_array(volume.study / FOLDER / f"{name}.zarr" / "0", mode="r")
         shape = tuple(int(n) for n in array.shape)
         if array.dtype.kind != "u" or array.dtype.itemsize > 2:
             raise ValueError(f"labels of the type {array.dtype}")

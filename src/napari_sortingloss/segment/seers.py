@@ -5,19 +5,35 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_sortingloss.errors import UserError
-from napari_sortingloss.pretext import can_order
+from napari_sortingloss.errors import BadSetting, StudyError, UserError
+from napari_sortingloss.pretext import TASKS, can_order
 from napari_sortingloss.pretext.loading import load_pretrained
-from napari_sortingloss.segment.embeddings import Floats, Weights, sorting_run_behind
 from napari_sortingloss.slices.reader import load_slices
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Run, Study, Volume
+
+Floats = NDArray[np.float32]
+Weights = Literal["best", "last"]
+
+FINETUNE = "finetune"
+"""The kind of the runs that segment."""
+
+
+class Seer(Protocol):
+    """A network that is asked about slices."""
+
+    step: int
+
+    def look(self, volume: Volume, positions: Sequence[int]) -> tuple[Floats, Floats | None, Floats | None]:
+        """Return embeddings (n, d), and anatomy (n,) and doubt (n,) where it knows them."""
 
 
 class PretrainedSeer:
@@ -113,3 +129,42 @@ def mean_entropy(probabilities: Tensor) -> Tensor:
     entropy = -torch.special.xlogy(p, p).sum(dim=1).mean(dim=(1, 2)) / math.log(p.shape[1])
     share: Tensor = entropy.clamp(0.0, 1.0)
     return share
+
+
+def open_seer(study: Study, run: Run, weights: Weights, device: str, threads: int, stack: ExitStack) -> Seer:
+    """Load the network of a run, to be asked about slices for as long as `stack` is open.
+
+    Raises
+    ------
+    BadInput
+        If there are no weights yet, or they are damaged.
+    BadSetting
+        If the run trained something that has no encoder of slices.
+    """
+    if run.kind == FINETUNE:
+        return SegmentingSeer(study, run, weights, device, threads, stack)
+    if run.task in TASKS:
+        return PretrainedSeer(run, weights, device, threads, stack)
+    raise BadSetting(
+        f"Cannot look at slices with the run '{run.id}'",
+        run.problem or f"it trained '{run.task}'",
+        "choose a pre-training or a fine-tuning run",
+    )
+
+
+def sorting_run_behind(study: Study, run: Run) -> Run | None:
+    """Return the run that orders slices and that a fine-tuning run started from, directly or over others, or None."""
+    seen: set[str] = set()
+    settings: dict[str, Any] = run.settings
+    while True:
+        name = str(settings.get("init") or "")
+        if name in seen:
+            return None
+        seen.add(name)
+        try:
+            before = study.run(name)
+        except StudyError:  # from scratch, or the run was deleted
+            return None
+        if can_order(before.task):
+            return before
+        settings = before.settings

@@ -17,7 +17,6 @@ from napari_sortingloss.segment.embeddings import (
     SliceFeatures,
     features_of,
     look_at,
-    open_seer,
     read_features,
     sampled_positions,
     weights_stamp,
@@ -187,6 +186,8 @@ def _features(
         done, total = 0, sum(len(sampled_positions(volume, run.kind)) for volume in missing)
         began = time.monotonic()
         with ExitStack() as stack:
+            from napari_sortingloss.segment.seers import open_seer
+
             seer = open_seer(study, run, settings.weights, settings.device, settings.threads, stack)
             for volume in missing:
                 for seen in look_at(volume, run.kind, seer):

@@ -19,6 +19,7 @@ import numpy as np
 
 from napari_sortingloss.errors import StudyError
 from napari_sortingloss.study import atomic
+from napari_sortingloss.study.belongings import Belonging
 from napari_sortingloss.study.boxes import Shape
 from napari_sortingloss.study.lock import is_owned
 from napari_sortingloss.study.parts import FOREIGN_SECONDS
@@ -71,6 +72,18 @@ def refuse_while_painting(folder: Path, what: str) -> None:
     """
     if is_being_edited(folder):
         raise StudyError(what, "its annotations are open for painting", "close them first, then try again")
+
+
+def keep_annotations(folder: Path, what: str) -> None:
+    """Refuse to remove annotations with their volume: that work is never removed in passing.
+
+    Raises
+    ------
+    StudyError
+        If somebody painted on the volume.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        raise StudyError(what, "it has annotations", f"export what you need, then delete '{folder}' yourself")
 
 
 def damaged(folder: Path, volume: str, why: str) -> StudyError:
@@ -264,3 +277,8 @@ def tidy_annotations(study: Path, volumes: Container[str]) -> None:
         elif time.time() - path.stat().st_mtime > FOREIGN_SECONDS:
             with suppress(OSError):
                 shutil.rmtree(path)
+
+
+BELONGING = Belonging(
+    FOLDER + "/{}", tidy=tidy_annotations, hold=refuse_while_painting, keep=keep_annotations
+)

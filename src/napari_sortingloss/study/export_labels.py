@@ -16,11 +16,11 @@ from napari_sortingloss.study.annotations import Annotations
 from napari_sortingloss.study.boxes import Shape
 from napari_sortingloss.study.classes import BACKGROUND as PAINTED_BACKGROUND
 from napari_sortingloss.study.classes import LabelClass, all_classes, next_color, read_classes
-from napari_sortingloss.study.frames import family, paste_slabs
+from napari_sortingloss.study.frames import paste_slabs
 from napari_sortingloss.study.predictions import find_prediction
 from napari_sortingloss.study.pyramid import level_factors
 from napari_sortingloss.study.references import FOLDER as REFERENCES
-from napari_sortingloss.study.schema import VolumeRecord
+from napari_sortingloss.study.schema import VolumeRecord, family
 from napari_sortingloss.study.streaming import slab_height, steps
 
 if TYPE_CHECKING:

@@ -11,34 +11,27 @@ from typing import Any
 
 from napari_sortingloss.errors import BadSetting, StudyError, UserError, readable_os_errors
 from napari_sortingloss.study import atomic
-from napari_sortingloss.study.annotation_files import refuse_while_painting, tidy_annotations
+from napari_sortingloss.study.belongings import BELONGINGS
 from napari_sortingloss.study.document import LOCK_FILE, LOCK_TIMEOUT, STUDY_FILE, StudyFile
-from napari_sortingloss.study.frames import family
-from napari_sortingloss.study.localization_writer import tidy_localizations
-from napari_sortingloss.study.localizations import place_maps
 from napari_sortingloss.study.lock import exclusive
 from napari_sortingloss.study.maps import MAPS
 from napari_sortingloss.study.ome import group_metadata
 from napari_sortingloss.study.parts import remove_dead_parts, remove_folder, writing_now
-from napari_sortingloss.study.prediction_writer import place_predictions, tidy_predictions
 from napari_sortingloss.study.pyramid import level_factors
-from napari_sortingloss.study.references import place_reference
 from napari_sortingloss.study.run_names import checked_name, find_run, write_name
-from napari_sortingloss.study.run_writer import RunWriter
-from napari_sortingloss.study.runs import Run, list_runs, make_run
+from napari_sortingloss.study.run_writer import RunWriter, make_run
+from napari_sortingloss.study.runs import Run, list_runs
 from napari_sortingloss.study.schema import (
     Axis,
     Direction,
     VolumeRecord,
     check_document,
     check_name,
+    family,
     new_document,
     tidy_name,
 )
-from napari_sortingloss.study.volume import Volume
-
-BELONGINGS = ("annotations/{}", "references/{}.zarr", "localizations/{}", "predictions/{}")
-"""What else carries a volume's name."""
+from napari_sortingloss.study.volume import IMAGE, Volume, volume_path
 
 
 class Study:
@@ -130,9 +123,10 @@ class Study:
         with readable_os_errors(what), self.transaction(timeout=2.0) as document:
             if "renaming" in document:
                 self._finish_renaming(document)
-            tidy_localizations(self.path)
-            tidy_annotations(self.path, document["volumes"])
-            tidy_predictions(self.path, check_document(document))
+            volumes = check_document(document)
+            for belonging in BELONGINGS:
+                if belonging.tidy is not None:
+                    belonging.tidy(self.path, volumes)
             remove_dead_parts(self.path)
 
     @contextmanager
@@ -164,7 +158,7 @@ class Study:
 
     def volume_path(self, name: str) -> Path:
         """Return where a volume's OME-Zarr image lies, whether or not it exists."""
-        return self.path / "volumes" / f"{name}.zarr"
+        return volume_path(self.path, name)
 
     def volume(self, name: str) -> Volume:
         """Return a volume for reading.
@@ -174,7 +168,7 @@ class Study:
         StudyError
             If the study has none of that name.
         """
-        return Volume(self, self._record(name))
+        return Volume(self.path, self._record(name))
 
     def _record(self, name: str) -> VolumeRecord:
         volumes = self.volumes
@@ -200,14 +194,14 @@ class Study:
         """
         volumes = self.volumes
         if names is None:
-            return [Volume(self, record) for record in volumes.values()]
+            return [Volume(self.path, record) for record in volumes.values()]
         chosen: set[str] = set()
         for name in names:
             fitting = [name] if name in volumes else [v for v in volumes if fnmatch.fnmatchcase(v, name)]
             if not fitting:
                 raise self._unknown(name, list(volumes))
             chosen.update(fitting)
-        return [Volume(self, record) for name, record in volumes.items() if name in chosen]
+        return [Volume(self.path, record) for name, record in volumes.items() if name in chosen]
 
     def free_name(self, name: str) -> str:
         """Return `name`, tidied, or with the first free number behind it, e.g. ``"fish-2"``.
@@ -265,13 +259,21 @@ class Study:
         """Bring the OME attributes of the stored image, and of what lies on it, up to the record."""
         path = self.volume_path(record.name)
         factors = level_factors(record.shape)
-        provenance = {**Volume(self, record).provenance, **record.to_json()}
+        provenance = {**Volume(self.path, record).provenance, **record.to_json()}
         metadata = group_metadata(record.name, record.voxel_size, record.unit, factors, provenance)
         with readable_os_errors(f"Cannot change volume '{record.name}'"):
             atomic.write_json(path / "zarr.json", metadata)
-            place_reference(self.path, record)
-            place_maps(self, record)
-            place_predictions(self.path, record)
+            self._place(record)
+
+    def _place(self, record: VolumeRecord) -> None:
+        for belonging in BELONGINGS:
+            if belonging.place is not None:
+                belonging.place(self.path, record)
+
+    def _refuse_to_move(self, name: str, what: str) -> None:
+        for belonging in BELONGINGS:
+            if belonging.hold is not None:
+                belonging.hold(belonging.path(self.path, name), what)
 
     def remove_volume(self, name: str) -> None:
         """Take a volume out of the study, with its reference, localizations and predictions.
@@ -287,17 +289,16 @@ class Study:
         what = f"Cannot remove volume '{name}'"
         with self.transaction() as document:
             self._record(name)
-            refuse_while_painting(painted := self.path / BELONGINGS[0].format(name), what)
-            if painted.is_dir() and any(painted.iterdir()):
-                raise StudyError(
-                    what, "it has annotations", f"export what you need, then delete '{painted}' yourself"
-                )
+            self._refuse_to_move(name, what)
+            for belonging in BELONGINGS:
+                if belonging.keep is not None:
+                    belonging.keep(belonging.path(self.path, name), what)
             heir = document["volumes"].pop(name).get("parent")
             for values in document["volumes"].values():
                 if values.get("parent") == name:
                     values["parent"] = heir
         with readable_os_errors(what):
-            for path in (self.volume_path(name), *(self.path / b.format(name) for b in BELONGINGS)):
+            for path in (self.volume_path(name), *(b.path(self.path, name) for b in BELONGINGS)):
                 MAPS.forget(path)
                 remove_folder(path)
 
@@ -319,7 +320,7 @@ class Study:
                 raise StudyError(what, "the study has a volume of that name", "choose another name")
             if new == old:
                 return self._record(old)
-            refuse_while_painting(self.path / BELONGINGS[0].format(old), what)
+            self._refuse_to_move(old, what)
             document["renaming"] = [old, new]
         with self.transaction() as document:
             return self._finish_renaming(document)
@@ -329,7 +330,7 @@ class Study:
         old, new = document["renaming"]
         MAPS.forget(self.volume_path(old))
         with readable_os_errors(f"Cannot rename volume '{old}' to '{new}'"):
-            for pattern in ("volumes/{}.zarr", *BELONGINGS):
+            for pattern in (IMAGE, *(belonging.pattern for belonging in BELONGINGS)):
                 source, target = self.path / pattern.format(old), self.path / pattern.format(new)
                 if source.exists() and not (target.exists() and not target.samefile(source)):
                     source.rename(target)
@@ -345,7 +346,7 @@ class Study:
         del document["renaming"]
         record = check_document(document)[new]
         with readable_os_errors(f"Cannot rename volume '{old}' to '{new}'"):
-            place_predictions(self.path, record)  # they name the volume that they belong to
+            self._place(record)  # some name the volume that they belong to
         return record
 
     # ---------------------------------------------------------------------------------------------------- the runs

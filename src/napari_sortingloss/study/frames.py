@@ -6,7 +6,7 @@ nothing; so a crop of a crop is placed like any other, and two crops of one orig
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,21 +21,6 @@ if TYPE_CHECKING:
     from napari_sortingloss.study.folder import Study
 
 _SLAB_BYTES = 16 << 20
-
-
-def family(records: Mapping[str, VolumeRecord], name: str) -> list[str]:
-    """Return a volume and all that were cut from the same original, in the study's order."""
-
-    def head(one: str) -> str:
-        seen = {one}
-        while (parent := records[one].parent) in records and parent not in seen:
-            assert parent is not None
-            seen.add(parent)
-            one = parent
-        return one
-
-    wanted = head(name)
-    return [other for other in records if head(other) == wanted]
 
 
 def box_in_original(record: VolumeRecord, box: Box) -> Box:

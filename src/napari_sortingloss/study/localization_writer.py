@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -190,7 +191,7 @@ def _put_in_place(result: Path, path: Path) -> None:
         remove_folder(old)
 
 
-def tidy_localizations(study: Path) -> None:
+def tidy_localizations(study: Path, volumes: Mapping[str, VolumeRecord]) -> None:
     """Remove what killed programs left, and finish a replacement that was cut short between its two steps.
 
     The caller holds the study's lock, under which parts and crops are begun.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sortingloss.errors import BadSetting, StudyError, UserError, readable_os_errors
 from napari_sortingloss.study import atomic
+from napari_sortingloss.study.belongings import Belonging
 from napari_sortingloss.study.boxes import NO_BOX, box_of
 from napari_sortingloss.study.float_map import Floats, place_map, read_float_map
 from napari_sortingloss.study.localization_record import (
@@ -21,7 +23,7 @@ from napari_sortingloss.study.localization_record import (
     Which,
     localization_path,
 )
-from napari_sortingloss.study.localization_writer import LocalizationWriter
+from napari_sortingloss.study.localization_writer import LocalizationWriter, tidy_localizations
 from napari_sortingloss.study.ome import PROVENANCE
 from napari_sortingloss.study.run_names import fitting_runs
 from napari_sortingloss.study.schema import NewerSchemaError, VolumeRecord
@@ -66,7 +68,11 @@ def list_localizations(study: Study, volume: str) -> list[Localization]:
 
 def localized_runs(study: Study, volume: str) -> list[str]:
     """Return the ids of the runs that have localised a volume; nothing but folders is looked at."""
-    folder = study.path / FOLDER / volume
+    return _runs(study.path, volume)
+
+
+def _runs(study: Path, volume: str) -> list[str]:
+    folder = study / FOLDER / volume
     if not folder.is_dir():
         return []
     return sorted(p.parent.name for p in folder.glob(f"*/{REGION_FILE}") if not p.parent.name.startswith("."))
@@ -229,7 +235,7 @@ def read_map(study: Study, volume: str, run: str, which: Which) -> tuple[Floats,
     return values, dict(grid)
 
 
-def place_maps(study: Study, record: VolumeRecord) -> None:
+def place_maps(study: Path, record: VolumeRecord) -> None:
     """Bring the OME attributes of a volume's maps up to its record.
 
     Raises
@@ -237,9 +243,12 @@ def place_maps(study: Study, record: VolumeRecord) -> None:
     OSError
         If they cannot be written.
     """
-    for run in localized_runs(study, record.name):
+    for run in _runs(study, record.name):
         for which in MAPS:
-            path = localization_path(study, record.name, run) / f"{which}.zarr"
+            path = study / FOLDER / record.name / run / f"{which}.zarr"
             with suppress(FileNotFoundError, ValueError, KeyError, TypeError):  # a damaged map lies nowhere
                 grid = atomic.read_json(path / "zarr.json")["attributes"][PROVENANCE]["grid"]
                 place_map(path, f"{record.name} {which}", grid, record.voxel_size, record.unit)
+
+
+BELONGING = Belonging(FOLDER + "/{}", tidy=tidy_localizations, place=place_maps)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from napari_sortingloss.errors import StudyError, readable_os_errors
 from napari_sortingloss.study import atomic
+from napari_sortingloss.study.belongings import Belonging
 from napari_sortingloss.study.boxes import Shape
 from napari_sortingloss.study.label_shards import SlabsWriter
 from napari_sortingloss.study.lock import Ownership, is_owned
@@ -369,3 +370,6 @@ def tidy_predictions(study: Path, volumes: Mapping[str, VolumeRecord]) -> None:
         if folder.name not in volumes:
             with suppress(OSError):  # only an empty one goes
                 folder.rmdir()
+
+
+BELONGING = Belonging(FOLDER + "/{}", tidy=tidy_predictions, place=place_predictions)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_sortingloss.errors import BadInput, readable_os_errors
 from napari_sortingloss.formats.label_names import image_label
 from napari_sortingloss.study.atomic import write_json
+from napari_sortingloss.study.belongings import Belonging
 from napari_sortingloss.study.downsample import block_majority, reduced_shape
 from napari_sortingloss.study.ome import label_metadata
 from napari_sortingloss.study.pyramid import level_factors, level_shapes
@@ -232,6 +233,9 @@ def place_reference(study: Path, record: VolumeRecord) -> None:
     if record.reference is not None and path.is_dir():
         attributes = _attributes(record, level_factors(record.shape))
         write_json(path / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": attributes})
+
+
+BELONGING = Belonging(FOLDER + "/{}.zarr", place=place_reference)
 
 
 def _name(source: VoxelSource) -> str:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol, TypeVar
 
 from napari_sortingloss.errors import BadSetting, StudyError, readable_os_errors
 from napari_sortingloss.study import atomic
-
-if TYPE_CHECKING:
-    from napari_sortingloss.study.runs import Run
 
 RUNS = "runs"
 NAME_FILE = "name.json"
@@ -30,6 +27,9 @@ class Named(Protocol):
     @property
     def name(self) -> str:
         """What a person calls it; empty where it has no name."""
+
+
+R = TypeVar("R", bound=Named)
 
 
 def read_name(folder: Path) -> str:
@@ -102,7 +102,7 @@ def fitting_runs(study: Path, ids: Sequence[str], wanted: str) -> list[str]:
     return named or [run for run in ids if run.startswith(wanted)]
 
 
-def find_run(runs: Sequence[Run], wanted: str, study: Path) -> Run:
+def find_run(runs: Sequence[R], wanted: str, study: Path) -> R:
     """Return the one run that is meant, see `fitting_runs`.
 
     Raises

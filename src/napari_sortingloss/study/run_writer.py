@@ -5,24 +5,26 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import socket
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Any, Literal, Self
 
 from napari_sortingloss.errors import StudyError, readable_os_errors
 from napari_sortingloss.events import Event
 from napari_sortingloss.study import atomic
 from napari_sortingloss.study.lock import Ownership
 from napari_sortingloss.study.run_log import encode, is_behind
+from napari_sortingloss.study.run_names import write_name
+from napari_sortingloss.study.runs import HEARTBEAT_FILE, SETTINGS_FILE, Run
+from napari_sortingloss.study.schema import now
 
-if TYPE_CHECKING:
-    from napari_sortingloss.study.runs import Run
-
-HEARTBEAT_FILE = "heartbeat"
 BEAT_SECONDS = 5.0
 """How often the owner shows that it lives."""
 
@@ -221,3 +223,33 @@ class RunWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def make_run(folder: Path, kind: str, task: str, settings: Mapping[str, Any], name: str = "") -> RunWriter:
+    """Make a run's folder, ``TASK-YYMMDD-HHMMSS``, and hold it for writing.
+
+    Raises
+    ------
+    OutOfSpace, UserError
+        If it cannot be written.
+    """
+    what = f"Cannot begin a run of '{task}'"
+    document = {"schema_version": 1, "kind": kind, "task": task, "created": now(), "settings": settings}
+    stem = f"{task}-{datetime.now():%y%m%d-%H%M%S}"
+    with readable_os_errors(what):
+        folder.mkdir(parents=True, exist_ok=True)
+        path, count = folder / stem, 1
+        while True:
+            try:
+                path.mkdir()
+                break
+            except FileExistsError:
+                count += 1
+                path = folder / f"{stem}-{count}"
+        try:
+            write_name(path, name)
+            atomic.write_json(path / SETTINGS_FILE, document)
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+    return RunWriter(Run(path))

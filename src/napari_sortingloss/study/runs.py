@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,9 +16,7 @@ from napari_sortingloss.study import atomic
 from napari_sortingloss.study.lock import is_owned
 from napari_sortingloss.study.parts import remove_folder
 from napari_sortingloss.study.run_log import EventLog, LineReader, decode
-from napari_sortingloss.study.run_names import read_name, write_name
-from napari_sortingloss.study.run_writer import HEARTBEAT_FILE, RunWriter
-from napari_sortingloss.study.schema import now
+from napari_sortingloss.study.run_names import read_name
 
 RunState = Literal["running", "paused", "finished", "stopped", "failed", "interrupted"]
 Command = Literal["pause", "resume", "stop"]
@@ -30,6 +26,7 @@ EVENTS_FILE = "events.jsonl"
 CONTROL_FILE = "control.json"
 LOCK_FILE = "run.lock"
 OWNER_FILE = "owner.json"
+HEARTBEAT_FILE = "heartbeat"
 
 HEARTBEAT_SECONDS = 60.0
 """An owner on another computer that has not been heard of for so long is taken for dead."""
@@ -259,33 +256,3 @@ def _age(run: Run) -> tuple[str, int, str]:
     stamp = run.created
     tail = run.id.rsplit("-", 1)[-1]
     return stamp, int(tail) if tail.isdigit() and len(tail) < 6 else 1, run.id
-
-
-def make_run(folder: Path, kind: str, task: str, settings: Mapping[str, Any], name: str = "") -> RunWriter:
-    """Make a run's folder, ``TASK-YYMMDD-HHMMSS``, and hold it for writing.
-
-    Raises
-    ------
-    OutOfSpace, UserError
-        If it cannot be written.
-    """
-    what = f"Cannot begin a run of '{task}'"
-    document = {"schema_version": 1, "kind": kind, "task": task, "created": now(), "settings": settings}
-    stem = f"{task}-{datetime.now():%y%m%d-%H%M%S}"
-    with readable_os_errors(what):
-        folder.mkdir(parents=True, exist_ok=True)
-        path, count = folder / stem, 1
-        while True:
-            try:
-                path.mkdir()
-                break
-            except FileExistsError:
-                count += 1
-                path = folder / f"{stem}-{count}"
-        try:
-            write_name(path, name)
-            atomic.write_json(path / SETTINGS_FILE, document)
-        except BaseException:
-            shutil.rmtree(path, ignore_errors=True)
-            raise
-    return RunWriter(Run(path))

@@ -215,3 +215,18 @@ def check_document(document: Mapping[str, Any]) -> dict[str, VolumeRecord]:
         except Exception as error:
             raise ValueError(f"the entry of volume '{name}' is malformed") from error
     return records
+
+
+def family(records: Mapping[str, VolumeRecord], name: str) -> list[str]:
+    """Return a volume and all that were cut from the same original, in the study's order."""
+
+    def head(one: str) -> str:
+        seen = {one}
+        while (parent := records[one].parent) in records and parent not in seen:
+            assert parent is not None
+            seen.add(parent)
+            one = parent
+        return one
+
+    wanted = head(name)
+    return [other for other in records if head(other) == wanted]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,15 @@ from napari_sortingloss.study.level import Level, damaged
 from napari_sortingloss.study.ome import PROVENANCE, level_transforms
 from napari_sortingloss.study.schema import AXES, Axis, Direction, VolumeRecord
 
-if TYPE_CHECKING:
-    from napari_sortingloss.study.folder import Study
-
 Bytes = NDArray[np.uint8]
+
+IMAGE = "volumes/{}.zarr"
+"""The path of a volume's image in its study, ``{}`` for its name."""
+
+
+def volume_path(study: Path, name: str) -> Path:
+    """Return where the OME-Zarr image of a volume lies, whether or not it exists."""
+    return study / IMAGE.format(name)
 
 
 class Volume:
@@ -29,7 +34,8 @@ class Volume:
 
     Parameters
     ----------
-    study : Study
+    study : Path
+        The study's folder.
     record : VolumeRecord
         What the study said about it when it was opened; a later change of axis or direction needs a new `Volume`.
 
@@ -39,7 +45,7 @@ class Volume:
     differ where the direction is ``-``: position p is index n - 1 - p.
     """
 
-    def __init__(self, study: Study, record: VolumeRecord) -> None:
+    def __init__(self, study: Path, record: VolumeRecord) -> None:
         self.study, self.record = study, record
 
     def __repr__(self) -> str:
@@ -53,7 +59,7 @@ class Volume:
     @property
     def path(self) -> Path:
         """The folder of the OME-Zarr image."""
-        return self.study.volume_path(self.name)
+        return volume_path(self.study, self.name)
 
     @property
     def shape(self) -> tuple[int, int, int]:

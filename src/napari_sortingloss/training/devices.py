@@ -1,4 +1,4 @@
-"""What this computer can compute on, and what a training run will need of it; imports no torch."""
+"""What this computer can compute on; imports no torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -14,21 +13,12 @@ from typing import TYPE_CHECKING, Literal
 
 import psutil
 
-from napari_sortingloss.networks import encoder_info
-from napari_sortingloss.training.pace import Pace, seconds_for
 from napari_sortingloss.training.settings import TrainSettings
-from napari_sortingloss.training.speeds import known_pace
 
 if TYPE_CHECKING:
-    from napari_sortingloss.study import Volume
+    pass
 
 Kind = Literal["cpu", "cuda", "mps"]
-
-BASE_BYTES: dict[Kind, int] = {"cpu": 700 * 2**20, "cuda": 600 * 2**20, "mps": 600 * 2**20}
-"""What the program and torch take before the first step, by kind of device (measured on the CPU)."""
-
-CHECKPOINTS = 2
-"""Checkpoints a run keeps at once: the last and the best."""
 
 
 @dataclass(frozen=True)
@@ -55,39 +45,10 @@ class Device:
     problem: str = ""
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """What a run will need.
-
-    Attributes
-    ----------
-    memory_bytes : int
-        Peak memory on the device that computes.
-    disk_bytes : int
-        Checkpoints and exported weights.
-    device : str
-        What will compute, e.g. ``"2 cores"``.
-    pace : Pace or None
-        What the parts of such a run take on this computer; None where none was timed yet.
-    seconds : float or None
-        How long the run takes, with getting ready, measuring and saving, but without loading the libraries; None where
-        that is not known, or the run has no end.
-    problem : str
-        What speaks against starting, e.g. too little memory; empty when nothing does.
-    """
-
-    memory_bytes: int
-    disk_bytes: int
-    device: str
-    pace: Pace | None = None
-    seconds: float | None = None
-    problem: str = ""
-
-
 @cache
 def available_devices() -> tuple[Device, ...]:
     """Return what can compute, the best first; a graphics card that torch cannot use is listed last."""
-    processor = Device("cpu", _cores_text(usable_cores()), psutil.virtual_memory().total)
+    processor = Device("cpu", cores_text(usable_cores()), psutil.virtual_memory().total)
     card = _nvidia()
     if card is not None:
         return (processor, card) if card.problem else (card, processor)
@@ -130,65 +91,8 @@ def uses_bfloat16(settings: TrainSettings, kind: Kind) -> bool:
     return has_bfloat16() if kind == "cpu" else kind == "cuda"
 
 
-def estimate(settings: TrainSettings, volumes: Sequence[Volume] = (), measured_on: int = 0) -> Estimate:
-    """Say what a run will need before it starts.
-
-    Parameters
-    ----------
-    settings : TrainSettings
-        The settings of the run.
-    volumes : sequence of Volume
-        What it will train on: fewer slices than asked for make a step smaller.
-    measured_on : int
-        On how many volumes, or slices that are held back, it will measure.
-
-    Returns
-    -------
-    Estimate
-        Memory from the encoder's weights (with gradients and Adam's two moments) and the activations of one step;
-        time from what such runs took on this computer.
-    """
-    device = pick_device(settings)
-    info = encoder_info(settings.encoder)
-    more_parameters, more_activations = settings.decoder()
-    most = max((volume.n_slices for volume in volumes), default=settings.slices_per_step())
-    slices = settings.slices_per_step()
-    if not settings.repeats:
-        slices = min(slices, max(1, len(volumes)) * most)
-    half = 0.5 if uses_bfloat16(settings, device.kind) else 1.0
-    activations = (
-        slices * half * (info.activations_mib(settings.size) + more_activations * settings.size**2 / 2**20)
-    )
-    processes = settings.devices if device.kind == "cpu" else 1
-    memory = processes * (
-        BASE_BYTES[device.kind] + int((info.weights_mib + activations) * 2**20 + more_parameters * 16e6)
-    )
-    pace = known_pace(settings, device, volumes)
-    weights = (info.parameters + more_parameters) * 4e6
-    return Estimate(
-        memory_bytes=memory,
-        disk_bytes=int(CHECKPOINTS * 3 * weights + weights),
-        device=_cores_text(settings.threads) if device.kind == "cpu" and settings.threads else device.title,
-        pace=pace,
-        seconds=None
-        if pace is None or settings.endless
-        else pace.ready + seconds_for(pace, settings, measured_on),
-        problem=_problem(device, memory),
-    )
-
-
-def _problem(device: Device, memory: int) -> str:
-    if device.problem:
-        return device.problem
-    if device.memory_bytes and memory > device.memory_bytes:
-        return (
-            f"needs about {memory / 2**30:.1f} GB of memory, but there are {device.memory_bytes / 2**30:.1f} GB: "
-            "lower the size or the number of slices, or choose a smaller encoder"
-        )
-    return ""
-
-
-def _cores_text(cores: int) -> str:
+def cores_text(cores: int) -> str:
+    """Say how many cores, e.g. ``"2 cores"``."""
     return "1 core" if cores == 1 else f"{cores} cores"
 
 

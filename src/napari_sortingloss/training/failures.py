@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from napari_sortingloss.errors import OutOfMemory, UserError
+from napari_sortingloss.errors import BadSetting, OutOfMemory, UserError
 
 _SIGNS = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
 
@@ -42,3 +42,10 @@ def all_finite(tensors: Iterable[Tensor]) -> bool:
     """Return whether every number of every tensor is finite; one synchronisation."""
     norms = torch._foreach_norm([t.detach() for t in tensors if t.is_floating_point() and t.numel()])
     return math.isfinite(float(torch.stack([n.float() for n in norms]).sum())) if norms else True
+
+
+def all_steps_done(run: str, step: int) -> BadSetting:
+    """Return what is said of a run that cannot go on to so few steps."""
+    return BadSetting(
+        f"Cannot go on with '{run}'", f"it has done all its {step} steps", f"ask for more than {step} steps"
+    )

@@ -13,7 +13,6 @@ from napari_sortingloss.training.curves import Curve
 from napari_sortingloss.training.engine import Engine
 from napari_sortingloss.training.export import export_encoder, export_model
 from napari_sortingloss.training.pictures import remove_pictures_after
-from napari_sortingloss.training.session import all_steps_done
 
 if TYPE_CHECKING:
     from napari_sortingloss.networks.weights import InputSpec
@@ -51,7 +50,7 @@ def begin_anew_or_again(writer: RunWriter | None, resume: bool, steps: int) -> c
         return None
     found = checkpoints.load_checkpoint(folder)
     if steps and found.step >= steps:
-        raise all_steps_done(folder.name, found.step)
+        raise failures.all_steps_done(folder.name, found.step)
     writer.rewind(found.step)
     remove_pictures_after(folder, found.step)
     remove_preview_after(folder, found.step)

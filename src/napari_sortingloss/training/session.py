@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_sortingloss.errors import BadInput, BadSetting, OutOfSpace, readable_os_errors
 from napari_sortingloss.events import Event, Notice
-from napari_sortingloss.training.devices import estimate
+from napari_sortingloss.training.estimate import estimate
 from napari_sortingloss.training.place import Place
 from napari_sortingloss.training.settings import TrainSettings
 
@@ -165,19 +165,14 @@ def reopened_writer(run: Run, settings: TrainSettings) -> RunWriter | None:
     writer = RunWriter.reopen(run)
     try:
         if 0 < settings.steps <= done:
+            from napari_sortingloss.training.failures import all_steps_done
+
             raise all_steps_done(run.id, done)
         _rewrite_settings(run, settings)
     except BaseException:
         writer.close()
         raise
     return writer
-
-
-def all_steps_done(run: str, step: int) -> BadSetting:
-    """Return what is said of a run that cannot go on to so few steps."""
-    return BadSetting(
-        f"Cannot go on with '{run}'", f"it has done all its {step} steps", f"ask for more than {step} steps"
-    )
 
 
 def _rewrite_settings(run: Run, settings: TrainSettings) -> None:

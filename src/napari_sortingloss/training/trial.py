@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from napari_sortingloss.training.devices import estimate
 from napari_sortingloss.training.engine import Engine
+from napari_sortingloss.training.estimate import estimate
 from napari_sortingloss.training.feed import Feed
 from napari_sortingloss.training.machine import choose_machine
 from napari_sortingloss.training.pace import SLOW, Pace

@@ -59,7 +59,7 @@ def plan(volume: Volume) -> LayerPlan:
     record = volume.record
     offset = tuple(o * s for o, s in zip(record.offset, record.voxel_size, strict=True))
     return LayerPlan(
-        study=str(volume.study.path),
+        study=str(volume.study),
         volume=volume.name,
         content="volume",
         name=volume.name,

@@ -20,7 +20,7 @@ from napari_sortingloss.widgets.trial import Trial
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study
-    from napari_sortingloss.training.devices import Estimate
+    from napari_sortingloss.training.estimate import Estimate
     from napari_sortingloss.training.pace import Pace
     from napari_sortingloss.training.settings import TrainSettings
 
@@ -66,7 +66,7 @@ class Wanted:
 
     def estimate(self) -> Estimate:
         """Work out what it will need. Not for the GUI thread."""
-        from napari_sortingloss.training.devices import estimate
+        from napari_sortingloss.training.estimate import estimate
 
         volumes = [self.study.volume(name) for name in self.volumes]
         return estimate(self.settings, volumes, self.measured_on)
