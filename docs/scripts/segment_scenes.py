@@ -291,7 +291,9 @@ def correct(window: Window, prefix: str = "segment") -> None:
     click(stage.correct_button)
     window.wait("the slice", lambda: annotating.status() == "partial")
     window.shot(f"{prefix}-correcting", settle=1.5)
-    drag_a_stroke(window, annotating, int(annotating.layer.selected_label) or 1)
+    _, height, width = annotating.layer.data.shape
+    there = int(annotating.layer.data[z, height // 2, width // 2])
+    drag_a_stroke(window, annotating, there or int(annotating.layer.selected_label))
     window.wait("the repair", lambda: annotating.undo_text == "stroke", 30)
     click(annotate.complete_button)
     window.wait("the mark", lambda: annotating.status() == "complete")

@@ -210,7 +210,9 @@ class Walk:
         self.window.wait("the annotations", lambda: annotating.writable)
         self.shot("06-annotate")
         for name in ("body", "swim bladder"):
-            click(stage.classes.add_button)
+            button = stage.classes.add_button
+            self.window.wait("+ class", lambda at=button: at.isVisible() and at.isEnabled(), 20)
+            click(button)
             self.window.wait(
                 "a field for its name", lambda: isinstance(QApplication.focusWidget(), QLineEdit)
             )
