@@ -6,6 +6,7 @@ from napari_sortingloss.cli import summaries
 
 TRAINED = {
     "run": "sorting-1",
+    "task": "sorting",
     "steps": 20,
     "seconds": 30.0,
     "slices_per_second": 12.0,

@@ -360,7 +360,10 @@ def test_a_run_of_another_task_is_refused(study, ask):
     with study.new_run("pretrain", "simclr", {}) as writer:
         run = writer.run.id
     refused(
-        ask, BadSetting, "it trained the task 'simclr'; choose a run of the task sorting or rotation", run=run
+        ask,
+        BadSetting,
+        "it trained the task 'simclr'; choose a run of the task 'sorting' or 'rotation'",
+        run=run,
     )
     assert nothing_lies_on_disk(study)
 

@@ -116,11 +116,12 @@ def test_a_crop_is_looked_at_in_its_own_frame_and_lies_where_it_was_cut_from(vol
     whole = volume(axis="x", direction="-")
     box = ((4, 29), (5, 60), (12, 62))
     found = Localization(volume="fish", run="r", created="", shape=SHAPE, box=box, found=box)
-    with LocalizationWriter(whole.study, "fish", "r") as writer:
+    study = Study.open(whole.study)
+    with LocalizationWriter(study, "fish", "r") as writer:
         writer.uncertainty(np.zeros((1, 1, 1)), {"shape": [1] * 3, "scale": [1] * 3, "offset": [0] * 3})
         writer.commit(found)
-    list(crop(whole.study, CropSettings(volumes=("fish",))))
-    part = whole.study.volume("fish_crop")
+    list(crop(study, CropSettings(volumes=("fish",))))
+    part = study.volume("fish_crop")
     values, grid = look(part)
     offset = np.array(part.record.offset)
     assert offset.tolist() == [4, 5, 12]

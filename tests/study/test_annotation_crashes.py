@@ -67,7 +67,7 @@ def test_every_finished_stroke_outlives_kill_9(study, store, program, seed):
     finished = int((process.stdout.read().split() or ["0"])[-1])
     assert finished > 3
     with AnnotationEditor(Study.open(study.path), "fish") as editor:
-        recorded = len(editor._journal.undoable)
+        recorded = len(editor._held.journal.undoable)
         assert finished <= recorded <= finished + 1
         states, under = replayed(seed, recorded)
 

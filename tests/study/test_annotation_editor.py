@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from napari_sortingloss.errors import BadSetting, OutOfSpace, StudyError
 from napari_sortingloss.study import Study
-from napari_sortingloss.study import annotation_keeper as keeping
+from napari_sortingloss.study import open_annotations as keeping
 from napari_sortingloss.study.annotation_change import Change, decode, encode
 from napari_sortingloss.study.annotation_editor import AnnotationEditor
 from napari_sortingloss.study.boxes import NO_BOX

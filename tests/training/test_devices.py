@@ -28,7 +28,7 @@ def fresh():
 
 def test_settings_and_estimates_load_no_torch():
     code = (
-        "import sys, napari_sortingloss.training.devices as d, napari_sortingloss.training.settings as s;"
+        "import sys, napari_sortingloss.training.estimate as d, napari_sortingloss.training.settings as s;"
         "d.estimate(s.TrainSettings()); print([m for m in ('torch', 'monai', 'cv2') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

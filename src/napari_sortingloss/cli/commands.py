@@ -12,7 +12,7 @@ from napari_sortingloss.cli.demo import demo_job, show_in_napari
 from napari_sortingloss.cli.demo_settings import DemoSettings
 from napari_sortingloss.cli.options import as_tuples
 from napari_sortingloss.errors import BadInput
-from napari_sortingloss.pretext import settings_for
+from napari_sortingloss.pretext import TASKS, settings_for
 from napari_sortingloss.pretext.order import OrderSettings
 from napari_sortingloss.pretext.order import order as order_job
 from napari_sortingloss.study import Study
@@ -57,7 +57,7 @@ def pretrain(
     study: Path,
     /,
     *,
-    task: str,
+    task: str | None = None,
     resume: str | None = None,
     name: str = "",
     json: bool = False,
@@ -68,7 +68,7 @@ def pretrain(
 
     given = as_tuples(values)
     if resume is None:
-        events = job(Study.open(study), settings_for(task)(**given), name=name)
+        events = job(Study.open(study), settings_for(task or next(iter(TASKS)))(**given), name=name)
     else:
         events = job(Study.open(study), resume=resume, changes=given)
     drive(events, as_json=json, summary=summaries.pretrain)

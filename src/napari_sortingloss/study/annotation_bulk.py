@@ -26,7 +26,7 @@ from napari_sortingloss.study.boxes import NO_BOX, Box
 from napari_sortingloss.study.schema import Axis, now
 
 if TYPE_CHECKING:
-    from napari_sortingloss.study.annotation_editor import AnnotationEditor
+    from napari_sortingloss.study.open_annotations import OpenAnnotations
 
 
 class BulkAction:
@@ -36,7 +36,8 @@ class BulkAction:
 
     Parameters
     ----------
-    editor : AnnotationEditor
+    held : OpenAnnotations
+        Free, see `OpenAnnotations.must_be_free`.
     what : str
     axis : {"z", "y", "x"}
         The axis of the slices that it is about.
@@ -47,16 +48,16 @@ class BulkAction:
         How many labels it has changed.
     """
 
-    def __init__(self, editor: AnnotationEditor, what: str, axis: Axis) -> None:
-        self.editor, self.what, self.axis = editor, what, axis
+    def __init__(self, held: OpenAnnotations, what: str, axis: Axis) -> None:
+        self.held, self.what, self.axis = held, what, axis
         self.voxels = 0
         self._box: Box = NO_BOX
         self._indices: set[int] = set()
         self._statuses: dict[Key, Status] = {}
         self._parts: list[Part] = []
-        self._id = editor._journal.next_id()
-        editor._journal.begin(self._id, what)
-        editor._bulk = self
+        self._id = held.journal.next_id()
+        held.journal.begin(self._id, what)
+        held.bulk = self
         self._open = True
 
     def write(self, start: Sequence[int], values: Labels) -> int:
@@ -73,25 +74,25 @@ class BulkAction:
         OutOfSpace, UserError
             If the disk is full or fails; nothing of this box was changed then.
         """
-        editor = self.editor
-        with editor._lock:
+        held = self.held
+        with held.lock:
             self._must_be_open()
             z, y, x = ((low, low + size) for low, size in zip(start, values.shape, strict=True))
-            change = Change.between(start, np.array(editor._view((z, y, x))), values)
+            change = Change.between(start, np.array(held.view((z, y, x))), values)
             if change is None:
                 return 0
             payload = encode([change])
-            editor._room(change.box, len(payload))
+            held.see_to_room(change.box, len(payload))
             self._add(payload)
-            with readable_os_errors(editor._what):
-                editor._journal.sync()  # what was there must outlast a power failure before it is gone
-            redo(editor._voxels, [change])
+            with readable_os_errors(held.what):
+                held.journal.sync()  # what was there must outlast a power failure before it is gone
+            redo(held.voxels, [change])
             self._note([change])
             return change.voxels
 
     def set_status(self, index: int, status: Status, axis: Axis | None = None) -> None:
         """Give a slice another status when it is committed."""
-        self._statuses[self.editor.annotations.key(axis or self.axis, index)] = status
+        self._statuses[self.held.annotations.key(axis or self.axis, index)] = status
 
     def set_statuses(self, statuses: Mapping[Key, Status]) -> None:
         """Give slices other statuses when it is committed."""
@@ -100,11 +101,11 @@ class BulkAction:
     def take_in(self, changes: Sequence[Change], what: str, axis: Axis) -> Action:
         """Make voxels that a viewer changed meanwhile part of the action, so that undo stays exact."""
         changes = [change for change in changes if change.voxels]
-        with self.editor._lock:
+        with self.held.lock:
             if changes:
                 self._add(encode(changes))
                 self._note(changes)
-            for change in self.editor._begun(touched_slices(changes, axis), axis):
+            for change in self.held.begun(touched_slices(changes, axis), axis):
                 self._statuses.setdefault((change.axis, change.index), "partial")
         return Action(
             self._id,
@@ -124,13 +125,13 @@ class BulkAction:
         OutOfSpace, UserError
             If the disk is full or fails; it can still be taken back then.
         """
-        editor = self.editor
-        with editor._lock:
+        held = self.held
+        with held.lock:
             self._must_be_open()
             statuses = tuple(
                 StatusChange(axis, index, before, after)
                 for (axis, index), after in sorted(self._statuses.items())
-                if (before := editor._status(axis, index)) != after
+                if (before := held.status(axis, index)) != after
             )
             if not self._parts and not statuses:
                 self.abort()  # there is nothing to undo
@@ -145,27 +146,27 @@ class BulkAction:
                 voxels=self.voxels,
                 statuses=statuses,
             )
-            editor._journal.add(Entry(action, "do", self._id, True, self._parts))
+            held.journal.add(Entry(action, "do", self._id, True, self._parts))
             self._end()
-            editor._settle(editor._journal.entries[-1])
-        editor._emit(action)
+            held.settle(held.journal.entries[-1])
+        held.emit(action)
         return action
 
     def abort(self) -> None:
         """Take back what it changed; harmless after `commit` and when repeated."""
-        editor = self.editor
-        with editor._lock:
+        held = self.held
+        with held.lock:
             if not self._open:
                 return
-            for changes in editor._journal.changes(self._parts, backwards=True):
-                undo(editor._voxels, changes)
+            for changes in held.journal.changes(self._parts, backwards=True):
+                undo(held.voxels, changes)
             with suppress(OSError):  # the thread that saves tries again, and reports why it fails
-                editor._sync_labels()
-            editor._journal.cancel(self._id)
+                held.sync_labels()
+            held.journal.cancel(self._id)
             self._end()
-            editor._saver.ask()
+            held.saver.ask()
         if self.voxels:
-            editor.changed.emit(
+            held.changed.emit(
                 Action(
                     self._id,
                     self.what,
@@ -179,10 +180,10 @@ class BulkAction:
 
     def _end(self) -> None:
         self._open = False
-        self.editor._bulk = None
+        self.held.bulk = None
 
     def _add(self, payload: bytes) -> None:
-        self._parts.append(self.editor._journal.add_part(self._id, payload))
+        self._parts.append(self.held.journal.add_part(self._id, payload))
 
     def _note(self, changes: Sequence[Change]) -> None:
         self.voxels += sum(change.voxels for change in changes)
@@ -191,7 +192,7 @@ class BulkAction:
 
     def _must_be_open(self) -> None:
         if not self._open:
-            raise StudyError(self.editor._what, f"'{self.what}' was ended", "begin it again")
+            raise StudyError(self.held.what, f"'{self.what}' was ended", "begin it again")
 
     def __enter__(self) -> Self:
         return self

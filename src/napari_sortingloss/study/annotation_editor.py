@@ -6,12 +6,13 @@ journal has each action before the program goes on (see `annotation_journal`); a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from napari_sortingloss.errors import BadSetting
+from napari_sortingloss.errors import BadSetting, UserError
 from napari_sortingloss.study.annotation_actions import Action, Entry, StatusChange, taken_back
 from napari_sortingloss.study.annotation_bulk import BulkAction
 from napari_sortingloss.study.annotation_change import (
@@ -27,14 +28,19 @@ from napari_sortingloss.study.annotation_change import (
 )
 from napari_sortingloss.study.annotation_files import STATUSES, Status
 from napari_sortingloss.study.annotation_journal import Version
-from napari_sortingloss.study.annotation_keeper import AnnotationKeeper
+from napari_sortingloss.study.annotation_versions import restore, versions
+from napari_sortingloss.study.annotations import Annotations
 from napari_sortingloss.study.boxes import Box, box_of, size_of
-from napari_sortingloss.study.schema import AXES, Axis, now
+from napari_sortingloss.study.open_annotations import OpenAnnotations
+from napari_sortingloss.study.schema import AXES, Axis, VolumeRecord, now
+
+if TYPE_CHECKING:
+    from napari_sortingloss.study.folder import Study
 
 __all__ = ["Action", "AnnotationEditor", "Change", "StatusChange", "Version"]
 
 
-class AnnotationEditor(AnnotationKeeper):
+class AnnotationEditor:
     """The one writer of a volume's annotations, over all programs; threads may share it.
 
     Parameters
@@ -58,6 +64,104 @@ class AnnotationEditor(AnnotationKeeper):
         If the disk is nearly full or cannot be written.
     """
 
+    def __init__(self, study: Study, volume: str, on_saved: Callable[[], None] | None = None) -> None:
+        self._held = OpenAnnotations(study, volume, on_saved)
+
+    def __repr__(self) -> str:
+        return f"AnnotationEditor({self.volume!r})"
+
+    # ------------------------------------------------------------------------------------------------ how it stands
+    @property
+    def study(self) -> Study:
+        """The study that the volume belongs to."""
+        return self._held.study
+
+    @property
+    def volume(self) -> str:
+        """The volume's name."""
+        return self._held.volume
+
+    @property
+    def about(self) -> VolumeRecord:
+        """What the study says about the volume."""
+        return self._held.about
+
+    @property
+    def path(self) -> Path:
+        """The folder of the annotations."""
+        return self._held.path
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(z, y, x) in voxels."""
+        return self._held.shape
+
+    @property
+    def labels(self) -> np.memmap[Any, np.dtype[np.uint8]]:
+        """The labels themselves, uint8 (z, y, x), for a viewer to paint into."""
+        return self._held.labels
+
+    @property
+    def annotations(self) -> Annotations:
+        """The same, for reading, with what is in memory."""
+        return self._held.annotations
+
+    @property
+    def changed(self) -> Any:
+        """The signal of `OpenAnnotations.changed`."""
+        return self._held.changed
+
+    @property
+    def pending(self) -> int:
+        """How many actions are not yet known to be safe on the disk, were the power to fail now."""
+        return self._held.pending
+
+    @property
+    def saved_at(self) -> float | None:
+        """When everything was last safe on the disk, in seconds since the epoch; None before the first time."""
+        return self._held.saved_at
+
+    @property
+    def problem(self) -> UserError | None:
+        """Why annotations are not being saved, or must not be changed now."""
+        return self._held.problem
+
+    @property
+    def can_paint(self) -> bool:
+        """Whether a viewer may let somebody paint: not on a disk that is nearly full, nor during a bulk action."""
+        return self._held.can_paint
+
+    @property
+    def history_lost(self) -> bool:
+        """Whether a damaged journal was set aside on opening, so that nothing before this session can be undone."""
+        return self._held.history_lost
+
+    def flush(self) -> None:
+        """Wait until everything done until now is safe on the disk.
+
+        Raises
+        ------
+        OutOfSpace, UserError
+            If the disk is full or fails; nothing is given up, the next attempt follows by itself.
+        """
+        self._held.flush()
+
+    def close(self) -> None:
+        """Save everything and let others paint; harmless when repeated. See `OpenAnnotations.close`.
+
+        Raises
+        ------
+        OutOfSpace, UserError
+            If the disk is full or fails. The editor is closed all the same.
+        """
+        self._held.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     # ---------------------------------------------------------------------------------------------- changing labels
     def record(self, changes: Sequence[Change], what: str = "stroke", axis: Axis | None = None) -> Action:
         """Take note of voxels that a viewer changed in `labels` already, as one step to undo.
@@ -75,19 +179,19 @@ class AnnotationEditor(AnnotationKeeper):
         Action
             At once, whatever the disk does; what it cannot take now waits, see `problem`.
         """
-        with self._lock:
-            self._must_be_open()
+        with self._held.lock:
+            self._held.must_be_open()
             axis = axis or self.about.axis
-            if self._bulk is not None:
-                return self._bulk.take_in(changes, what, axis)
+            if self._held.bulk is not None:
+                return self._held.bulk.take_in(changes, what, axis)
             changes = [change for change in changes if change.voxels]
             indices = touched_slices(changes, axis)
-            entry = self._entry(changes, what, axis, self._begun(indices, axis), indices)
+            entry = self._entry(changes, what, axis, self._held.begun(indices, axis), indices)
             if not changes:
                 return entry.action
-            self._journal.add(entry, encode(changes))
-            self._settle(entry)
-        self._emit(entry.action)
+            self._held.journal.add(entry, encode(changes))
+            self._held.settle(entry)
+        self._held.emit(entry.action)
         return entry.action
 
     def apply(
@@ -122,25 +226,28 @@ class AnnotationEditor(AnnotationKeeper):
         StudyError
             If a bulk action is going on.
         """
-        with self._lock:
-            self._must_be_free()
+        with self._held.lock:
+            self._held.must_be_free()
             axis = axis or self.about.axis
             if values is None:
                 asked: list[Change] = [c for c in changes if isinstance(c, Change)]
                 for change in asked:
                     self._checked_box(change.box, 0, what)
-                found = as_they_are(self._voxels, asked)
+                found = as_they_are(self._held.voxels, asked)
                 touched = touched_slices(asked, axis)
             else:
                 box = self._checked_box(changes, values, what)
-                found, touched = difference(self._voxels, box, values), list(range(*box[AXES.index(axis)]))
+                found, touched = (
+                    difference(self._held.voxels, box, values),
+                    list(range(*box[AXES.index(axis)])),
+                )
             statuses = (
-                self._begun(touched_slices(found, axis), axis)
+                self._held.begun(touched_slices(found, axis), axis)
                 if complete is None
                 else self._all_to(axis, touched, "complete" if complete else "partial")
             )
             action = self._do(found, what, axis, statuses, touched_slices(found, axis))
-        self._emit(action)
+        self._held.emit(action)
         return action
 
     def put_slice(
@@ -179,16 +286,16 @@ class AnnotationEditor(AnnotationKeeper):
                 f"they are {wanted.shape} of {wanted.dtype}, the slice is {(h, w)} of uint8",
                 "give labels of this very slice",
             )
-        with self._lock:
-            self._must_be_free()
-            found = difference(self._voxels, (z, y, x), np.expand_dims(wanted, across))
+        with self._held.lock:
+            self._held.must_be_free()
+            found = difference(self._held.voxels, (z, y, x), np.expand_dims(wanted, across))
             statuses = (
-                self._begun(touched_slices(found, axis), axis)
+                self._held.begun(touched_slices(found, axis), axis)
                 if status is None
                 else self._all_to(axis, [index], self._known(status))
             )
             action = self._do(found, what, axis, statuses, touched_slices(found, axis))
-        self._emit(action)
+        self._held.emit(action)
         return action
 
     def set_status(self, axis: Axis, index: int, status: Status) -> Action:
@@ -202,28 +309,28 @@ class AnnotationEditor(AnnotationKeeper):
             If a bulk action is going on.
         """
         _, index = self.annotations.key(axis, index)
-        with self._lock:
-            self._must_be_free()
+        with self._held.lock:
+            self._held.must_be_free()
             statuses = self._all_to(axis, [index], self._known(status))
             what = f"slice {index} along {axis} is {status}"
             action = self._do([], what, axis, statuses, (index,))
-        self._emit(action)
+        self._held.emit(action)
         return action
 
     # --------------------------------------------------------------------------------------------------- going back
     @property
     def undo_text(self) -> str:
         """What `undo` would take back; empty where there is nothing."""
-        return self._text(self._journal.undoable)
+        return self._text(self._held.journal.undoable)
 
     @property
     def redo_text(self) -> str:
         """What `redo` would do again; empty where there is nothing."""
-        return self._text(self._journal.redoable)
+        return self._text(self._held.journal.redoable)
 
     def _text(self, numbers: Sequence[int]) -> str:
-        with self._lock:
-            return self._journal.entry(numbers[-1]).action.what if numbers else ""
+        with self._held.lock:
+            return self._held.journal.entry(numbers[-1]).action.what if numbers else ""
 
     def undo(self) -> Action | None:
         """Take the last action back, of an earlier session too; None where there is nothing.
@@ -242,26 +349,28 @@ class AnnotationEditor(AnnotationKeeper):
         return self._go("redo")
 
     def _go(self, way: Any) -> Action | None:
-        with self._lock:
-            self._must_be_free()
-            numbers = self._journal.undoable if way == "undo" else self._journal.redoable
+        with self._held.lock:
+            self._held.must_be_free()
+            numbers = self._held.journal.undoable if way == "undo" else self._held.journal.redoable
             if not numbers:
                 return None
-            first = self._journal.entry(numbers[-1])
+            first = self._held.journal.entry(numbers[-1])
             statuses = first.action.statuses
             if way == "undo":
                 statuses = tuple(change.reversed for change in reversed(statuses))
-            self._room(first.action.box)
+            self._held.see_to_room(first.action.box)
             backwards = way == "undo"
-            for _ in self._journal.changes(first.parts):  # a damaged payload is met before anything changes
+            for _ in self._held.journal.changes(
+                first.parts
+            ):  # a damaged payload is met before anything changes
                 pass
-            action = taken_back(first.action, self._journal.next_id(), now(), statuses)
+            action = taken_back(first.action, self._held.journal.next_id(), now(), statuses)
             entry = Entry(action, way, first.of, first.bulk)
-            self._journal.add(entry)
-            for changes in self._journal.changes(first.parts, backwards):
-                (undo if backwards else redo)(self._voxels, changes)
-            self._settle(entry)
-        self._emit(action)
+            self._held.journal.add(entry)
+            for changes in self._held.journal.changes(first.parts, backwards):
+                (undo if backwards else redo)(self._held.voxels, changes)
+            self._held.settle(entry)
+        self._held.emit(action)
         return action
 
     def versions(self) -> list[Version]:
@@ -270,12 +379,7 @@ class AnnotationEditor(AnnotationKeeper):
         They are the starts and ends of sessions, and before and after each bulk action; of moments between which
         nothing was done only the first.
         """
-        with self._lock:
-            marks = [Version(0, "", "the beginning"), *self._journal.marks]
-        found: dict[int, Version] = {}
-        for mark in marks:
-            found.setdefault(mark.count, mark)
-        return [found[count] for count in sorted(found)]
+        return versions(self._held)
 
     def restore(self, version: Version) -> Action:
         """Bring labels and statuses back to what they were, as one step that can be undone.
@@ -294,9 +398,7 @@ class AnnotationEditor(AnnotationKeeper):
         OutOfSpace
             If the disk is too full; what was changed is taken back then.
         """
-        from napari_sortingloss.study.annotation_versions import restore
-
-        return restore(self, version)
+        return restore(self._held, version)
 
     def bulk(self, what: str, axis: Axis | None = None) -> BulkAction:
         """Begin an action over many voxels, in bounded memory; all of it lasts or nothing. See `BulkAction`.
@@ -306,9 +408,9 @@ class AnnotationEditor(AnnotationKeeper):
         StudyError
             If another one is going on.
         """
-        with self._lock:
-            self._must_be_free()
-            return BulkAction(self, what, axis or self.about.axis)
+        with self._held.lock:
+            self._held.must_be_free()
+            return BulkAction(self._held, what, axis or self.about.axis)
 
     # ------------------------------------------------------------------------------------------------------ the parts
     def _do(
@@ -323,10 +425,10 @@ class AnnotationEditor(AnnotationKeeper):
         if not changes and not statuses:
             return entry.action  # nothing to undo
         payload = encode(changes) if changes else None
-        self._room(entry.action.box, len(payload or b""))
-        self._journal.add(entry, payload)
-        redo(self._voxels, changes)
-        self._settle(entry)
+        self._held.see_to_room(entry.action.box, len(payload or b""))
+        self._held.journal.add(entry, payload)
+        redo(self._held.voxels, changes)
+        self._held.settle(entry)
         return entry.action
 
     def _entry(
@@ -338,7 +440,7 @@ class AnnotationEditor(AnnotationKeeper):
         indices: Sequence[int],
     ) -> Entry:
         action = Action(
-            id=self._journal.next_id(),
+            id=self._held.journal.next_id(),
             what=what,
             time=now(),
             box=box_around(changes),
@@ -349,25 +451,17 @@ class AnnotationEditor(AnnotationKeeper):
         )
         return Entry(action, "do", action.id)
 
-    def _begun(self, indices: Sequence[int], axis: Axis) -> tuple[StatusChange, ...]:
-        """Return how the empty ones of the slices that were painted on become partial."""
-        return tuple(
-            StatusChange(axis, index, "empty", "partial")
-            for index in indices
-            if (axis, index) not in self._table
-        )
-
     def _all_to(self, axis: Axis, indices: Sequence[int], status: Status) -> tuple[StatusChange, ...]:
         return tuple(
             StatusChange(axis, index, before, status)
             for index in indices
-            if (before := self._status(axis, index)) != status
+            if (before := self._held.status(axis, index)) != status
         )
 
     def _known(self, status: Status) -> Status:
         if status not in STATUSES:
             raise BadSetting(
-                self._what, f"'{status}' is no status of a slice", "choose " + ", ".join(STATUSES)
+                self._held.what, f"'{status}' is no status of a slice", "choose " + ", ".join(STATUSES)
             )
         return status
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_sortingloss.errors import BadSetting
 from napari_sortingloss.study.annotation_actions import Action
+from napari_sortingloss.study.annotation_bulk import BulkAction
 from napari_sortingloss.study.annotation_change import hull
 from napari_sortingloss.study.annotation_files import Key, Status
 from napari_sortingloss.study.annotation_journal import Version
@@ -15,22 +16,38 @@ from napari_sortingloss.study.boxes import NO_BOX, size_of
 from napari_sortingloss.study.streaming import slab_height, steps
 
 if TYPE_CHECKING:
-    from napari_sortingloss.study.annotation_editor import AnnotationEditor
+    from napari_sortingloss.study.open_annotations import OpenAnnotations
 
 _SLAB_BYTES = 16 << 20
 
 
-def restore(editor: AnnotationEditor, version: Version) -> Action:
+def versions(held: OpenAnnotations) -> list[Version]:
+    """Return the moments to which one can go back; see `AnnotationEditor.versions`."""
+    with held.lock:
+        marks = [Version(0, "", "the beginning"), *held.journal.marks]
+    found: dict[int, Version] = {}
+    for mark in marks:
+        found.setdefault(mark.count, mark)
+    return [found[count] for count in sorted(found)]
+
+
+def restore(held: OpenAnnotations, version: Version) -> Action:
     """Bring labels and statuses back; see `AnnotationEditor.restore`."""
-    if version not in editor.versions():
+    if version not in versions(held):
         raise BadSetting(
-            f"Cannot bring back a version of '{editor.volume}'",
+            f"Cannot bring back a version of '{held.volume}'",
             "there is no such version",
             "choose one of those that are listed",
         )
     moment = f" of {version.time}" if version.time else ""
-    with editor._lock, editor.bulk(f"back to {version.text}{moment}") as bulk:
-        journal = editor._journal
+    with held.lock:
+        held.must_be_free()
+        return _go_back(held, version, BulkAction(held, f"back to {version.text}{moment}", held.about.axis))
+
+
+def _go_back(held: OpenAnnotations, version: Version, action: BulkAction) -> Action:
+    with action as bulk:
+        journal = held.journal
         since = journal.entries[version.count :]
         box = hull([entry.action.box for entry in since])
         if box != NO_BOX:
@@ -38,7 +55,7 @@ def restore(editor: AnnotationEditor, version: Version) -> Action:
             for start, stop in steps(high - low, slab_height(size_of(box), 1, budget=_SLAB_BYTES)):
                 slab = ((low + start, low + stop), y, x)
                 origin = [first for first, _ in slab]
-                values = np.array(editor._view(slab))
+                values = np.array(held.view(slab))
                 for entry in reversed(since):
                     (first, last), *_ = entry.action.box
                     if first >= low + stop or last <= low + start:
