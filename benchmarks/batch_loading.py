@@ -21,14 +21,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_sortingloss.networks.encoders import build_encoder
+from napari_sortingloss.networks.encoders.resnet import build_encoder
 from napari_sortingloss.slices import AugmentLevel
 from napari_sortingloss.slices.augment import Augmenter
 from napari_sortingloss.slices.drawing import draw_positions
 from napari_sortingloss.slices.loader import BatchLoader, step_rng
 from napari_sortingloss.slices.reader import load_slices
 from napari_sortingloss.study import Study, Volume, VolumeRecord, VolumeWriter
-from napari_sortingloss.training.devices import has_bfloat16
+from napari_sortingloss.training.computer.devices import has_bfloat16
 
 BATCH, SIZE, THREADS = 16, 112, 2
 LEVELS: tuple[AugmentLevel, ...] = ("none", "normal", "tough")

@@ -20,9 +20,9 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
-from napari_sortingloss.study.layout import Layout
-from napari_sortingloss.study.level import Level
-from napari_sortingloss.study.store import LevelWriter
+from napari_sortingloss.disk.level import Level
+from napari_sortingloss.disk.shard_layout import Layout
+from napari_sortingloss.study.volumes.writer import LevelWriter
 from slice_reading import BATCH, Read, at_once, compare, one_by_one
 
 Shape = tuple[int, int, int]

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from napari_sortingloss.localize.variance import DropoutVariance
-from napari_sortingloss.networks.encoders import Encoder, OutputStride, build_encoder
+from napari_sortingloss.networks.encoders.resnet import Encoder, OutputStride, build_encoder
 
 SLICES, SIZE, PASSES, LIMIT = 16, 112, 20, 0.75
 STRIDES: tuple[OutputStride, ...] = (32, 16, 8)

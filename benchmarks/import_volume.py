@@ -116,7 +116,7 @@ def empty_study(folder: Path) -> Path:
 
 def run_import(path: Path, folder: Path) -> None:
     from napari_sortingloss.study import Study
-    from napari_sortingloss.study.add import AddSettings, add
+    from napari_sortingloss.study.exchange.add import AddSettings, add
 
     for _ in add(Study.open(folder), AddSettings(paths=(path,))):
         pass
@@ -126,7 +126,7 @@ def run_copy(path: Path, folder: Path, open_array: Callable, sharded: bool) -> N
     import dask
     import zarr
 
-    from napari_sortingloss.study.layout import Layout
+    from napari_sortingloss.disk.shard_layout import Layout
 
     source = open_array(path)
     layout = Layout.of_planes(source.shape)

@@ -19,11 +19,11 @@ import numpy as np
 from napari_sortingloss.events import Result
 from napari_sortingloss.formats import array_source
 from napari_sortingloss.pretext import settings_for
-from napari_sortingloss.pretext.pretrain import pretrain
+from napari_sortingloss.pretext.jobs.pretrain import pretrain
 from napari_sortingloss.samples import sample_study
 from napari_sortingloss.samples.phantoms import make_phantom
 from napari_sortingloss.study import AddSettings, Study
-from napari_sortingloss.study.add import add
+from napari_sortingloss.study.exchange.add import add
 
 
 def main() -> None:

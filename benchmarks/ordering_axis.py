@@ -14,8 +14,8 @@ from collections import Counter
 from pathlib import Path
 
 from napari_sortingloss.formats import find_sources, open_source
-from napari_sortingloss.study.axis_proposal import propose_axis
-from napari_sortingloss.study.preview import preview
+from napari_sortingloss.study.exchange.axis_proposal import propose_axis
+from napari_sortingloss.study.exchange.preview_window import preview
 
 
 def main() -> None:

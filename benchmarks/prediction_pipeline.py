@@ -24,11 +24,11 @@ import numpy as np
 import psutil
 import torch
 
-from napari_sortingloss.networks.encoders import build_encoder
-from napari_sortingloss.networks.segmentation import build_segmenter
-from napari_sortingloss.segment.pipeline import Network, read_blocks
-from napari_sortingloss.segment.predict import PredictSettings, predict_volumes
-from napari_sortingloss.segment.predictor import Segmenter
+from napari_sortingloss.networks.encoders.resnet import build_encoder
+from napari_sortingloss.networks.segmenters.build import build_segmenter
+from napari_sortingloss.segment.predict.job import PredictSettings, predict_volumes
+from napari_sortingloss.segment.predict.pipeline import Network, read_blocks
+from napari_sortingloss.segment.segmenter import Segmenter
 from napari_sortingloss.study import Study, Volume, VolumeRecord, VolumeWriter
 from napari_sortingloss.study.classes import LabelClass
 from napari_sortingloss.study.schema import AXES

@@ -17,11 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from napari_sortingloss.networks.encoders import build_encoder
-from napari_sortingloss.pretext.batch_figures import batch_figures
-from napari_sortingloss.pretext.ranking import RANKINGS, margin_loss
-from napari_sortingloss.pretext.scoring import SortingNetwork
-from napari_sortingloss.training.devices import has_bfloat16
+from napari_sortingloss.networks.encoders.resnet import build_encoder
+from napari_sortingloss.pretext.sorting.batch_figures import batch_figures
+from napari_sortingloss.pretext.sorting.ranking import RANKINGS, margin_loss
+from napari_sortingloss.pretext.sorting.scoring import SortingNetwork
+from napari_sortingloss.training.computer.devices import has_bfloat16
 
 SLICES, SIZE, LIMIT = 16, 112, 0.02
 

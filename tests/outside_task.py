@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from napari_sortingloss.networks.encoders import build_encoder
+from napari_sortingloss.networks.encoders.resnet import build_encoder
 from napari_sortingloss.pretext import TaskEntry
 from napari_sortingloss.settings import Setting
 from napari_sortingloss.slices.reader import load_slices

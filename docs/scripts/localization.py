@@ -28,8 +28,8 @@ from napari_sortingloss.formats import array_source
 from napari_sortingloss.localize.region import largest_part
 from napari_sortingloss.samples.phantoms import make_phantom
 from napari_sortingloss.study import AddSettings, Study, Volume
-from napari_sortingloss.study.add import add
-from napari_sortingloss.study.localizations import find_localization
+from napari_sortingloss.study.exchange.add import add
+from napari_sortingloss.study.localizations.reading import find_localization
 
 Box = list[list[int]]
 

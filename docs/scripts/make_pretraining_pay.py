@@ -27,19 +27,19 @@ from typing import Any
 
 import numpy as np
 
-from napari_sortingloss.segment.learning_curve_cells import between_indices
-from napari_sortingloss.segment.learning_curve_scores import (
+from napari_sortingloss.disk.lock import Ownership
+from napari_sortingloss.segment.learning_curve.linked_study import annotate_from, draw_slices, linked_study
+from napari_sortingloss.segment.learning_curve.scores import (
     as_classes,
     confusion,
     dice,
     iou,
     predicted_counts,
 )
-from napari_sortingloss.segment.learning_curve_statistics import Summary, paired, summary
-from napari_sortingloss.segment.learning_curve_trials import annotate_from, draw_slices, linked_study
+from napari_sortingloss.segment.learning_curve.statistics import Summary, paired, summary
+from napari_sortingloss.segment.learning_curve.trial import between_indices
 from napari_sortingloss.segment.reference_labels import open_reference
 from napari_sortingloss.study import Study, Volume
-from napari_sortingloss.study.lock import Ownership
 
 CLASSES = {1: "skull", 2: "brain cavity"}
 VALUES = tuple(CLASSES)
@@ -256,8 +256,8 @@ class Bench:
     def trained(self, arm: Arm, seed: int, drawn: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
         """Fine-tune on the drawn slices and judge on the ten heads, and between the drawn slices."""
         from napari_sortingloss.events import Result
-        from napari_sortingloss.segment.finetune import finetune
-        from napari_sortingloss.segment.predictor import load_segmenter
+        from napari_sortingloss.segment.finetune.job import finetune
+        from napari_sortingloss.segment.segmenter import load_segmenter
         from napari_sortingloss.segment.settings import FinetuneSettings
         from napari_sortingloss.study.classes import add_class
 
@@ -298,7 +298,7 @@ class Bench:
 
     def interpolated(self, drawn: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
         """Judge signed-distance interpolation between the drawn slices."""
-        from napari_sortingloss.segment.interpolate import interpolate_between
+        from napari_sortingloss.segment.annotator.interpolate import interpolate_between
 
         found = {}
         for name, indices in drawn.items():

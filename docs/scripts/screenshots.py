@@ -86,7 +86,7 @@ def make_pictures(out: Path, work: Path) -> None:
 
 def make_scans(folder: Path) -> list[Path]:
     """Write six phantom fish as files, as they might come from a scanner, and note what is known about them."""
-    from napari_sortingloss.formats.writers import write_volume
+    from napari_sortingloss.formats.writers.write import write_volume
     from napari_sortingloss.samples.phantoms import make_phantom
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -348,7 +348,7 @@ class Walk:
         stage.choice.choose_axes("zyx")
         click(stage.choice)
         study, run = self.session.study, stage.predicting.run
-        from napari_sortingloss.study.predictions import growing_prediction
+        from napari_sortingloss.study.predictions.reading import growing_prediction
 
         self.window.wait("the beginning", lambda: growing_prediction(study, "fish_a", run) is not None)
         job = self.session.jobs.find("predict")
@@ -383,7 +383,7 @@ class Walk:
 # ------------------------------------------------------------------------------------------------------------- the data
 def make_scans(folder: Path) -> list[Path]:
     """Write three small scans of 0.1018 mm a voxel and one in Hounsfield units, and what is in the first."""
-    from napari_sortingloss.formats.writers import write_volume
+    from napari_sortingloss.formats.writers.write import write_volume
 
     folder.mkdir(parents=True, exist_ok=True)
     size = (VOXEL,) * 3
@@ -431,7 +431,7 @@ def outline(mask: np.ndarray, index: int) -> list[list[float]]:
 def on_disk(study: Any, volume: str) -> np.ndarray:
     """Return the annotations of a volume as another program would read them."""
     from napari_sortingloss.study import Study
-    from napari_sortingloss.study.annotations import Annotations
+    from napari_sortingloss.study.annotations.reading import Annotations
 
     kept = Annotations(Study.open(study.path), volume)
     depth = study.volumes[volume].shape[0]

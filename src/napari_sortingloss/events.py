@@ -161,7 +161,7 @@ class Matrix(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Preview(Event):
-    """What the network in training makes of a slice, stored in the run folder (`napari_sortingloss.study.previews`).
+    """What the network in training makes of a slice, stored in the run folder (`napari_sortingloss.study.runs.live_preview`).
 
     Attributes
     ----------

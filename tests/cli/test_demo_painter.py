@@ -13,8 +13,8 @@ import pytest
 from napari_sortingloss.cli.demo_painter import REACH, choose_slices, paint
 from napari_sortingloss.events import Notice, Result
 from napari_sortingloss.study import Study
-from napari_sortingloss.study.annotation_editor import AnnotationEditor
-from napari_sortingloss.study.annotations import Annotations
+from napari_sortingloss.study.annotations.editor import AnnotationEditor
+from napari_sortingloss.study.annotations.reading import Annotations
 from napari_sortingloss.study.classes import add_class
 
 

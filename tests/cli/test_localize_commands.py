@@ -15,7 +15,7 @@ import tifffile
 from napari_sortingloss.events import Event, Notice, Result
 from napari_sortingloss.localize import LocalizeSettings
 from napari_sortingloss.study import Study
-from napari_sortingloss.study.localizations import (
+from napari_sortingloss.study.localizations.reading import (
     Localization,
     LocalizationWriter,
     localization_path,

@@ -11,15 +11,15 @@ import cv2
 import numpy as np
 import pytest
 
+from napari_sortingloss.boxes import NO_BOX, Box
 from napari_sortingloss.cli import fish_pictures as pictures
 from napari_sortingloss.cli.fish_boxes import FishBox, fish_boxes, mean_error
 from napari_sortingloss.cli.fish_pictures import Frame
 from napari_sortingloss.cli.report_fish import where_is_the_fish
 from napari_sortingloss.localize.grid import Grid
 from napari_sortingloss.study import Study
-from napari_sortingloss.study.boxes import NO_BOX, Box
-from napari_sortingloss.study.crop import CropSettings, crop
-from napari_sortingloss.study.localizations import Hull, Localization, LocalizationWriter
+from napari_sortingloss.study.crops.job import CropSettings, crop
+from napari_sortingloss.study.localizations.reading import Hull, Localization, LocalizationWriter
 
 SHAPE = (20, 12, 16)
 VOXEL = (0.4, 0.25, 0.3)

@@ -18,9 +18,9 @@ from napari_sortingloss.cli.report_parts import Log
 from napari_sortingloss.cli.report_result import Scene, hero, result
 from napari_sortingloss.events import Metrics
 from napari_sortingloss.study import Study
-from napari_sortingloss.study.annotation_editor import AnnotationEditor
+from napari_sortingloss.study.annotations.editor import AnnotationEditor
 from napari_sortingloss.study.classes import LabelClass, add_class, read_classes
-from napari_sortingloss.study.predictions import PredictionWriter
+from napari_sortingloss.study.predictions.reading import PredictionWriter
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 SHAPE = (24, 18, 30)

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 
 from napari_sortingloss.study import Study
-from napari_sortingloss.study.annotations import Annotations
+from napari_sortingloss.study.annotations.reading import Annotations
 from napari_sortingloss.study.classes import read_classes
 
 TINY = ("--size", 32, "--batch", 2, "--steps", 2, "--device", "cpu", "--threads", 1, "--workers", 1)

@@ -57,7 +57,7 @@ def test_what_it_has_not_learnt_is_refused_and_the_tasks_that_have_are_named(run
 
 
 def test_its_encoder_is_what_fine_tuning_begins_with(run, study):
-    from napari_sortingloss.segment.beginning import settle_beginning
+    from napari_sortingloss.segment.finetune.initial_weights import settle_beginning
     from napari_sortingloss.segment.settings import FinetuneSettings
     from napari_sortingloss.study import Study
 
@@ -74,7 +74,7 @@ def test_a_network_that_does_not_carry_over_to_slices_is_refused(run, study, mon
     from dataclasses import replace
 
     from napari_sortingloss.errors import BadSetting
-    from napari_sortingloss.segment.beginning import settle_beginning
+    from napari_sortingloss.segment.finetune.initial_weights import settle_beginning
     from napari_sortingloss.segment.settings import FinetuneSettings
     from napari_sortingloss.study import Study
 

@@ -9,7 +9,9 @@ import tifffile
 import zarr
 
 from napari_sortingloss.errors import BadInput, OutOfSpace
-from napari_sortingloss.formats import WRITABLE, open_source, sinks, write_volume, writers
+from napari_sortingloss.formats import WRITABLE, open_source, write_volume
+from napari_sortingloss.formats.writers import sinks
+from napari_sortingloss.formats.writers import write as writers
 
 SIZE = (2.5, 0.75, 0.5)
 

@@ -9,7 +9,7 @@ import zarr
 
 from napari_sortingloss.formats import open_source, write_volume
 from napari_sortingloss.formats.label_names import BACKGROUND, LabelName, itk_snap_text, labels_json
-from napari_sortingloss.formats.writers import NAMING
+from napari_sortingloss.formats.writers.write import NAMING
 
 SIZE = (2.5, 0.75, 0.5)
 ORIGIN = (25.0, -3.0, 4.5)

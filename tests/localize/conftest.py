@@ -83,9 +83,9 @@ def run_through() -> Callable[..., tuple[list, object]]:
 @pytest.fixture(scope="session")
 def runs_made(tmp_path_factory) -> SimpleNamespace:
     """A study of two volumes, one of which is ordered backwards along y, and three runs of two steps each."""
-    from napari_sortingloss.pretext.pretrain import pretrain
-    from napari_sortingloss.pretext.rotation_settings import RotationSettings
-    from napari_sortingloss.pretext.sorting_settings import SortingSettings
+    from napari_sortingloss.pretext.jobs.pretrain import pretrain
+    from napari_sortingloss.pretext.rotation.settings import RotationSettings
+    from napari_sortingloss.pretext.sorting.settings import SortingSettings
 
     study = Study.create(tmp_path_factory.mktemp("localize") / "study")
     keep(study, "fish_a", fish())

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from napari_sortingloss.localize.certainty import certainty_curves, sampled
-from napari_sortingloss.pretext.rotation_certainty import RotationCertainty, build_network
-from napari_sortingloss.pretext.rotation_settings import RotationSettings
+from napari_sortingloss.pretext.rotation.certainty import RotationCertainty, build_network
+from napari_sortingloss.pretext.rotation.settings import RotationSettings
 from napari_sortingloss.study import Study, VolumeRecord, VolumeWriter
 
 SHAPE = (30, 24, 36)

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
+from napari_sortingloss.boxes import NO_BOX
 from napari_sortingloss.localize.grid import Grid, in_array_order
-from napari_sortingloss.study.boxes import NO_BOX
 
 SHAPE = (30, 26, 34)
 VOXEL_SIZE = (0.4, 0.25, 0.3)

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 import torch
 
+from napari_sortingloss.boxes import NO_BOX, share_of
 from napari_sortingloss.errors import BadInput, BadSetting, OutOfMemory, OutOfSpace, StudyError, UserError
 from napari_sortingloss.events import Notice, Progress
 from napari_sortingloss.localize import LocalizeSettings
 from napari_sortingloss.localize.certainty import sampled
 from napari_sortingloss.localize.job import localize
 from napari_sortingloss.localize.sensitivity import Sensitivity
-from napari_sortingloss.pretext.sorting_settings import SortingSettings
+from napari_sortingloss.pretext.sorting.settings import SortingSettings
 from napari_sortingloss.study import CropSettings
-from napari_sortingloss.study.boxes import NO_BOX, share_of
-from napari_sortingloss.study.crop import crop
-from napari_sortingloss.study.localizations import (
+from napari_sortingloss.study.crops.job import crop
+from napari_sortingloss.study.localizations.reading import (
     localization_path,
     read_localization,
     read_map,
@@ -136,7 +136,7 @@ def test_a_rotation_run_gives_three_intervals(study, runs, ask):
 
 
 def test_a_rotation_run_that_sees_a_stretch_gives_its_box(study, runs, ask, monkeypatch):
-    from napari_sortingloss.pretext.rotation_certainty import RotationCertainty
+    from napari_sortingloss.pretext.rotation.certainty import RotationCertainty
 
     low, high = (8, 9, 10), (23, 20, 28)
 
@@ -443,7 +443,7 @@ def test_a_full_disk_is_said_and_keeps_the_earlier_result(study, runs, ask, monk
     def full(self, slab):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("napari_sortingloss.formats.sinks.ZarrSink.write", full)
+    monkeypatch.setattr("napari_sortingloss.formats.writers.sinks.ZarrSink.write", full)
     refused(ask, OutOfSpace, "the disk is full", "fish_a")
     assert read_localization(study, "fish_a", runs.sorting) == before
     assert on_disk(study) == lying

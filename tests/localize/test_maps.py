@@ -12,14 +12,14 @@ from napari_sortingloss.localize.certainty import sampled
 from napari_sortingloss.localize.maps import View, doubts_of_scale, smoothed, uncertainty_map
 from napari_sortingloss.localize.settings import LocalizeSettings
 from napari_sortingloss.localize.variance import DropoutVariance
-from napari_sortingloss.networks.encoders import build_encoder
+from napari_sortingloss.networks.encoders.resnet import build_encoder
 from napari_sortingloss.pretext.loading import Trained
-from napari_sortingloss.pretext.scoring import SortingNetwork
-from napari_sortingloss.pretext.sorting_settings import SortingSettings
+from napari_sortingloss.pretext.sorting.scoring import SortingNetwork
+from napari_sortingloss.pretext.sorting.settings import SortingSettings
 from napari_sortingloss.slices.fit import fit_slice
 from napari_sortingloss.study import CropSettings, Study
-from napari_sortingloss.study.crop import crop
-from napari_sortingloss.study.localizations import Localization, LocalizationWriter
+from napari_sortingloss.study.crops.job import crop
+from napari_sortingloss.study.localizations.reading import Localization, LocalizationWriter
 
 SHAPE = (30, 72, 64)
 VOXEL_SIZE = (0.4, 0.25, 0.3)

@@ -10,10 +10,10 @@ from scipy import ndimage
 from napari_sortingloss.localize.region import FEW
 from napari_sortingloss.localize.variance import DropoutVariance
 from napari_sortingloss.pretext.loading import load_network
-from napari_sortingloss.pretext.scoring import build_network
-from napari_sortingloss.pretext.sorting_settings import SortingSettings
+from napari_sortingloss.pretext.sorting.scoring import build_network
+from napari_sortingloss.pretext.sorting.settings import SortingSettings
 from napari_sortingloss.slices.fit import fit_slice
-from napari_sortingloss.study.localizations import read_localization, read_map
+from napari_sortingloss.study.localizations.reading import read_localization, read_map
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.spatial import ConvexHull
 
+from napari_sortingloss.boxes import NO_BOX
 from napari_sortingloss.localize.grid import Grid
 from napari_sortingloss.localize.region import find_region, hull_of, largest_part
-from napari_sortingloss.study.boxes import NO_BOX
 
 SHAPE = (36, 30, 42)
 VOXEL_SIZE = (0.4, 0.25, 0.3)

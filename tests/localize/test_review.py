@@ -9,7 +9,7 @@ from napari_sortingloss.errors import StudyError
 from napari_sortingloss.localize.grid import Grid
 from napari_sortingloss.localize.intervals import INSIDE
 from napari_sortingloss.localize.review import HALF, load
-from napari_sortingloss.study.localizations import Localization, LocalizationWriter, read_localization
+from napari_sortingloss.study.localizations.reading import Localization, LocalizationWriter, read_localization
 
 BLOCK = (slice(3, 8), slice(2, 6), slice(3, 9))
 GRID = Grid((10, 9, 12), (3.0, 3.0, 3.0), (1.0, 1.0, 1.0))

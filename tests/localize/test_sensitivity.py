@@ -8,8 +8,8 @@ from torch import nn
 
 from napari_sortingloss.errors import BadSetting
 from napari_sortingloss.localize.sensitivity import Sensitivity
-from napari_sortingloss.networks.encoders import build_encoder
-from napari_sortingloss.pretext.scoring import SortingNetwork
+from napari_sortingloss.networks.encoders.resnet import build_encoder
+from napari_sortingloss.pretext.sorting.scoring import SortingNetwork
 
 SIZE = 12
 

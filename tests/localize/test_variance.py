@@ -9,7 +9,7 @@ import torch
 
 from napari_sortingloss.errors import BadInput, BadSetting
 from napari_sortingloss.localize.variance import SMALLEST, DropoutVariance, PassDropout
-from napari_sortingloss.networks.encoders import build_encoder
+from napari_sortingloss.networks.encoders.resnet import build_encoder
 
 
 def build(dropout=0.2, name="resnet18", **options):

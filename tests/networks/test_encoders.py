@@ -11,7 +11,7 @@ import torch
 
 from napari_sortingloss.errors import BadInput, BadSetting
 from napari_sortingloss.networks import ENCODERS, encoder_info
-from napari_sortingloss.networks.encoders import PARTS, build_encoder, load_parts
+from napari_sortingloss.networks.encoders.resnet import PARTS, build_encoder, load_parts
 
 CHANNELS = {
     "resnet18": (64, 64, 128, 256, 512),

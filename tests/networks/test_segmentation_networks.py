@@ -5,8 +5,8 @@ import torch
 
 from napari_sortingloss.errors import BadSetting
 from napari_sortingloss.networks import SEGMENTERS, segmenter_info
-from napari_sortingloss.networks.encoders import build_encoder
-from napari_sortingloss.networks.segmentation import build_segmenter
+from napari_sortingloss.networks.encoders.resnet import build_encoder
+from napari_sortingloss.networks.segmenters.build import build_segmenter
 
 NAMES = [info.name for info in SEGMENTERS]
 

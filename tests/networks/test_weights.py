@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 
 from napari_sortingloss.errors import BadInput, OutOfSpace, UserError
-from napari_sortingloss.networks.encoders import build_encoder
+from napari_sortingloss.networks.encoders.resnet import build_encoder
 from napari_sortingloss.networks.weights import KEY, InputSpec, load_encoder, load_weights, save_weights
 
 SPEC = InputSpec(

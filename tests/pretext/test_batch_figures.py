@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_sortingloss.pretext import displacement as d
-from napari_sortingloss.pretext.batch_figures import batch_figures
+from napari_sortingloss.pretext.sorting.batch_figures import batch_figures
 
 
 @settings(max_examples=60, deadline=None)

@@ -12,10 +12,10 @@ import torch
 
 from napari_sortingloss.errors import BadInput, BadSetting, StudyError
 from napari_sortingloss.events import Notice, Progress, Result
-from napari_sortingloss.pretext.order import FILE, OrderSettings, order, read_order
-from napari_sortingloss.pretext.pretrain import pretrain
-from napari_sortingloss.pretext.sorting_settings import SortingSettings
-from napari_sortingloss.training.checkpoints import Checkpoint, path_of, save_checkpoint
+from napari_sortingloss.pretext.jobs.order import FILE, OrderSettings, order, read_order
+from napari_sortingloss.pretext.jobs.pretrain import pretrain
+from napari_sortingloss.pretext.sorting.settings import SortingSettings
+from napari_sortingloss.training.loop.checkpoints import Checkpoint, path_of, save_checkpoint
 
 QUICK = {
     "size": 32,
@@ -212,7 +212,7 @@ def test_weights_of_another_network_are_refused(make_study):
 
 def test_a_window_can_read_the_settings_and_results_without_loading_torch():
     code = (
-        "import sys, napari_sortingloss.pretext.order, napari_sortingloss.pretext.sorting_settings;"
+        "import sys, napari_sortingloss.pretext.jobs.order, napari_sortingloss.pretext.sorting.settings;"
         "sys.exit(any(name in sys.modules for name in ('torch', 'albumentations', 'cv2', 'monai')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

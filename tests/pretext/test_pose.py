@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_sortingloss.pretext.pose import in_pose, random_pose
+from napari_sortingloss.slices.pose import in_pose, random_pose
 
 
 def pose(seed, zoom=1.5):

@@ -10,7 +10,7 @@ from napari_sortingloss.errors import BadInput, BadSetting, OutOfSpace, StudyErr
 from napari_sortingloss.events import Notice, Result, Saved, Snapshot, StateChanged
 from napari_sortingloss.networks.weights import load_encoder
 from napari_sortingloss.pretext import TASKS, settings_for, task_class
-from napari_sortingloss.pretext.pretrain import choose_volumes, pretrain
+from napari_sortingloss.pretext.jobs.pretrain import choose_volumes, pretrain
 from napari_sortingloss.study import Study
 
 Settings = settings_for("sorting")
@@ -64,7 +64,7 @@ def test_a_run_trains_measures_exports_and_can_be_trained_on(study, settings):
 
 
 def test_ten_steps_of_the_real_network_are_four_and_six_more(study, settings):
-    from napari_sortingloss.training.checkpoints import load_checkpoint
+    from napari_sortingloss.training.loop.checkpoints import load_checkpoint
 
     settings = settings.replace(steps=10, checkpoint_every=4)
     straight = list(pretrain(study, settings))[-1].value["run"]

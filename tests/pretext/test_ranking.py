@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_sortingloss.pretext.displacement import mean_displacement
-from napari_sortingloss.pretext.ranking import RANKINGS, ranking_loss
+from napari_sortingloss.pretext.sorting.ranking import RANKINGS, ranking_loss
 
 NAMES = sorted(RANKINGS)
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from napari_sortingloss.pretext.reversed_volumes import RECENT, ReversedVolumes
+from napari_sortingloss.pretext.sorting.reversed_volumes import RECENT, ReversedVolumes
 
 
 def watched(rhos, rounds=RECENT):

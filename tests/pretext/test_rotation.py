@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from napari_sortingloss.errors import BadInput, BadSetting
-from napari_sortingloss.pretext.rotation import VALIDATION_PAIRS, RotationTask
-from napari_sortingloss.pretext.rotation_pairs import turned
-from napari_sortingloss.pretext.rotation_settings import RotationSettings
+from napari_sortingloss.pretext.rotation.pairs import turned
+from napari_sortingloss.pretext.rotation.settings import RotationSettings
+from napari_sortingloss.pretext.rotation.task import VALIDATION_PAIRS, RotationTask
 from napari_sortingloss.slices.loader import step_rng
 from napari_sortingloss.slices.reader import common_field
+from napari_sortingloss.training.computer.estimate import estimate
 from napari_sortingloss.training.curves import main_curve
-from napari_sortingloss.training.estimate import estimate
 from napari_sortingloss.training.task import DeviceBatch, Evaluation
 
 SIZE = 32
@@ -116,7 +116,7 @@ def test_a_slice_is_turned_against_the_other_by_the_angle_of_their_class(volumes
 def test_slices_are_turned_by_a_common_angle_that_differs_from_place_to_place(make_study, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "napari_sortingloss.pretext.rotation.turned",
+        "napari_sortingloss.pretext.rotation.task.turned",
         lambda square, angle, size: asked.append(angle) or np.zeros((size, size), np.uint8),
     )
     task = make_task(pairs=20, together=4)

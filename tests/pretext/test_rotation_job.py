@@ -13,11 +13,11 @@ from napari_sortingloss.events import Matrix, Saved, Snapshot
 from napari_sortingloss.networks.weights import load_encoder
 from napari_sortingloss.pretext import TASKS, settings_for, task_class
 from napari_sortingloss.pretext.headline import headline, main_figure
-from napari_sortingloss.pretext.order import OrderSettings, order
-from napari_sortingloss.pretext.pretrain import pretrain
-from napari_sortingloss.pretext.rotation_certainty import RotationCertainty, build_network, load_rotation
-from napari_sortingloss.pretext.rotation_settings import RotationSettings
-from napari_sortingloss.training.checkpoints import load_checkpoint, path_of
+from napari_sortingloss.pretext.jobs.order import OrderSettings, order
+from napari_sortingloss.pretext.jobs.pretrain import pretrain
+from napari_sortingloss.pretext.rotation.certainty import RotationCertainty, build_network, load_rotation
+from napari_sortingloss.pretext.rotation.settings import RotationSettings
+from napari_sortingloss.training.loop.checkpoints import load_checkpoint, path_of
 
 TINY = RotationSettings(
     size=32, pairs=3, together=3, steps=6, precision="32", device="cpu", workers=1, augment="normal"

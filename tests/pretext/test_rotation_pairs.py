@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_sortingloss.pretext.rotation_pairs import (
+from napari_sortingloss.pretext.rotation.pairs import (
     REDRAWN,
     all_pairs,
     cut_discs,

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from napari_sortingloss.errors import BadInput
-from napari_sortingloss.pretext.sorting import SortingTask
-from napari_sortingloss.pretext.sorting_settings import SortingSettings
+from napari_sortingloss.pretext.sorting.settings import SortingSettings
+from napari_sortingloss.pretext.sorting.task import SortingTask
 from napari_sortingloss.slices.loader import step_rng
 from napari_sortingloss.slices.reader import load_slices
 from napari_sortingloss.training.curves import main_curve

@@ -9,7 +9,7 @@ import pytest
 import zarr
 
 from napari_sortingloss.study import Study, VolumeRecord, VolumeWriter
-from napari_sortingloss.study.annotation_editor import AnnotationEditor
+from napari_sortingloss.study.annotations.editor import AnnotationEditor
 from napari_sortingloss.study.classes import add_class
 
 SHAPE = (24, 40, 52)

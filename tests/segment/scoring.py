@@ -45,8 +45,8 @@ def add_volume(study: Study, name: str, truth=None, reference=None, **changes):
 
 def write_reference(study: Study, record: VolumeRecord, values) -> None:
     from napari_sortingloss.formats import array_source
-    from napari_sortingloss.study.references import ReferenceWriter
-    from napari_sortingloss.study.scratch import Scratch
+    from napari_sortingloss.study.volumes.references import ReferenceWriter
+    from napari_sortingloss.study.volumes.scratch import Scratch
 
     with Scratch(study) as scratch, ReferenceWriter(study, record, scratch) as writer:
         for _ in writer.write(array_source(values, record.name, (1.0, 1.0, 1.0), ""), 1):

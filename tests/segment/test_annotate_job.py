@@ -9,11 +9,11 @@ from scoring import add_volume, labels
 from napari_sortingloss.errors import BadInput, BadSetting, StudyError
 from napari_sortingloss.events import Notice, Progress, Result
 from napari_sortingloss.segment import reference_labels
-from napari_sortingloss.segment.annotate import AnnotateSettings, annotate, at_random, evenly
+from napari_sortingloss.segment.annotator.simulated import AnnotateSettings, annotate, at_random, evenly
 from napari_sortingloss.segment.reference_labels import open_reference
 from napari_sortingloss.study import Study
-from napari_sortingloss.study.annotation_editor import AnnotationEditor
-from napari_sortingloss.study.annotations import IGNORE, Annotations
+from napari_sortingloss.study.annotations.editor import AnnotationEditor
+from napari_sortingloss.study.annotations.reading import IGNORE, Annotations
 from napari_sortingloss.study.classes import BACKGROUND, add_class, read_classes, remove_class
 
 SHAPE = (30, 22, 26)
@@ -203,7 +203,7 @@ def test_a_run_can_suggest_the_slices(study, monkeypatch):
         found = [{"volume": "a", "axis": "z", "index": i, "reason": "far", "score": 1.0} for i in (20, 9)]
         yield Result(value={"slices": found})
 
-    monkeypatch.setattr("napari_sortingloss.segment.suggest.suggest", suggest)
+    monkeypatch.setattr("napari_sortingloss.segment.suggest.job.suggest", suggest)
     add_volume(study, "a", truth(), truth())
     chosen, notices, _ = work(study, slices=2, strategy="suggested", run="segmentation-1")
     assert asked == [("segmentation-1", 2, ("a",))]

@@ -10,11 +10,11 @@ from scoring import CLASSES, VOXEL_SIZE, add_volume
 
 from napari_sortingloss.errors import BadInput, BadSetting
 from napari_sortingloss.events import Notice, Progress, Result
-from napari_sortingloss.segment.evaluate import EvaluateSettings, evaluate, read_scores
+from napari_sortingloss.segment.evaluate.job import EvaluateSettings, evaluate, read_scores
 from napari_sortingloss.study import Study
-from napari_sortingloss.study.annotation_editor import AnnotationEditor
+from napari_sortingloss.study.annotations.editor import AnnotationEditor
 from napari_sortingloss.study.classes import BACKGROUND, add_class
-from napari_sortingloss.study.predictions import PredictionWriter
+from napari_sortingloss.study.predictions.reading import PredictionWriter
 
 SHAPE = (20, 16, 24)
 BLOCK = (slice(4, 10), slice(3, 11), slice(5, 17))

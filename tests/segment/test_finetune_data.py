@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from napari_sortingloss.errors import BadInput, StudyError
-from napari_sortingloss.segment.dataset import AnnotatedSlices, Pieces
-from napari_sortingloss.segment.plan import SliceKey, plan_again, plan_run
+from napari_sortingloss.segment.finetune.dataset import AnnotatedSlices, Pieces
+from napari_sortingloss.segment.finetune.plan import SliceKey, plan_again, plan_run
 from napari_sortingloss.segment.settings import FinetuneSettings
 from napari_sortingloss.slices import IGNORE
 from napari_sortingloss.slices.augment import Augmenter
 from napari_sortingloss.slices.loader import step_rng
-from napari_sortingloss.study.annotation_editor import AnnotationEditor
+from napari_sortingloss.study.annotations.editor import AnnotationEditor
 from napari_sortingloss.study.classes import BACKGROUND, add_class, remove_class
 
 

@@ -10,15 +10,15 @@ import torch
 from napari_sortingloss.errors import BadInput, BadSetting, OutOfMemory, StudyError
 from napari_sortingloss.events import Matrix, Metrics, Notice, Preview, Result, Saved, StateChanged
 from napari_sortingloss.networks.weights import load_encoder, load_weights
-from napari_sortingloss.pretext.pretrain import pretrain
-from napari_sortingloss.pretext.sorting_settings import SortingSettings
-from napari_sortingloss.segment.finetune import finetune
-from napari_sortingloss.segment.predictor import load_segmenter
+from napari_sortingloss.pretext.jobs.pretrain import pretrain
+from napari_sortingloss.pretext.sorting.settings import SortingSettings
+from napari_sortingloss.segment.finetune.job import finetune
+from napari_sortingloss.segment.finetune.task import SegmentationTask
+from napari_sortingloss.segment.segmenter import load_segmenter
 from napari_sortingloss.segment.settings import FinetuneSettings
-from napari_sortingloss.segment.task import SegmentationTask
 from napari_sortingloss.study.classes import add_class, remove_class
-from napari_sortingloss.study.previews import read_preview, request_preview
-from napari_sortingloss.training.checkpoints import load_checkpoint
+from napari_sortingloss.study.runs.live_preview import read_preview, request_preview
+from napari_sortingloss.training.loop.checkpoints import load_checkpoint
 
 
 @pytest.fixture
@@ -221,7 +221,7 @@ def test_a_preview_behind_the_checkpoint_goes_when_a_run_goes_on(annotated_study
 
 
 def test_memory_that_does_not_suffice_makes_the_batch_smaller(annotated_study, settings, monkeypatch):
-    from napari_sortingloss.segment import task as module
+    from napari_sortingloss.segment.finetune import task as module
 
     real = module.as_pictures
 

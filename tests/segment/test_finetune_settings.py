@@ -7,13 +7,13 @@ import pytest
 
 from napari_sortingloss.errors import BadSetting, OutOfSpace
 from napari_sortingloss.networks import encoder_info
-from napari_sortingloss.pretext.sorting_settings import SortingSettings
-from napari_sortingloss.segment.finetune import finetune
+from napari_sortingloss.pretext.sorting.settings import SortingSettings
+from napari_sortingloss.segment.finetune.job import finetune
 from napari_sortingloss.segment.settings import TAKEN, FinetuneSettings
 from napari_sortingloss.study.classes import LabelClass
+from napari_sortingloss.training.computer.estimate import estimate
 from napari_sortingloss.training.curves import main_curve
-from napari_sortingloss.training.estimate import estimate
-from napari_sortingloss.training.session import changed_settings
+from napari_sortingloss.training.run_task import changed_settings
 
 SKULL, BRAIN = LabelClass(3, "skull cap", "#e69f00"), LabelClass(7, "brain", "#56b4e9")
 
@@ -69,8 +69,8 @@ def test_a_disk_too_full_for_checkpoints_is_said_before_anything_is_begun(annota
 
 def test_neither_the_settings_nor_the_job_load_torch():
     code = (
-        "import sys; import napari_sortingloss.segment.settings, napari_sortingloss.segment.finetune, "
-        "napari_sortingloss.study.previews; sys.exit('torch' in sys.modules)"
+        "import sys; import napari_sortingloss.segment.settings, napari_sortingloss.segment.finetune.job, "
+        "napari_sortingloss.study.runs.live_preview; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

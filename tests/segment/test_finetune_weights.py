@@ -5,11 +5,11 @@ import safetensors.torch
 import torch
 from safetensors import safe_open
 
-from napari_sortingloss.pretext.pretrain import pretrain
-from napari_sortingloss.pretext.sorting_settings import SortingSettings
-from napari_sortingloss.segment.finetune import finetune
+from napari_sortingloss.pretext.jobs.pretrain import pretrain
+from napari_sortingloss.pretext.sorting.settings import SortingSettings
+from napari_sortingloss.segment.finetune.job import finetune
 from napari_sortingloss.segment.settings import FinetuneSettings
-from napari_sortingloss.training.checkpoints import load_checkpoint
+from napari_sortingloss.training.loop.checkpoints import load_checkpoint
 
 KEY = "stem.conv.weight"
 

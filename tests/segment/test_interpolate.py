@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_sortingloss.errors import BadInput, BadSetting
-from napari_sortingloss.segment.interpolate import (
+from napari_sortingloss.segment.annotator.interpolate import (
     Between,
     interpolate_between,
     interpolated_slices,
@@ -15,8 +15,8 @@ from napari_sortingloss.segment.interpolate import (
     propose_between,
 )
 from napari_sortingloss.study import Study, VolumeRecord, VolumeWriter
-from napari_sortingloss.study.annotation_editor import AnnotationEditor
-from napari_sortingloss.study.annotations import Annotations
+from napari_sortingloss.study.annotations.editor import AnnotationEditor
+from napari_sortingloss.study.annotations.reading import Annotations
 from napari_sortingloss.study.classes import BACKGROUND
 
 SHAPE = (20, 16, 24)
@@ -75,7 +75,7 @@ def test_what_is_cut_away_around_the_outlines_changes_nothing(monkeypatch):
     lower, upper = disc(6, (12, 14)), disc(7, (18, 20))
     cut = interpolate_between(lower, upper, 0.4)
     monkeypatch.setattr(
-        "napari_sortingloss.segment.interpolate._around", lambda _: (slice(None), slice(None))
+        "napari_sortingloss.segment.annotator.interpolate._around", lambda _: (slice(None), slice(None))
     )
     assert np.array_equal(interpolate_between(lower, upper, 0.4), cut)
 

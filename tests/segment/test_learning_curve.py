@@ -11,19 +11,19 @@ import pytest
 
 from napari_sortingloss.errors import BadInput, BadSetting, StudyError
 from napari_sortingloss.events import Notice, Progress, Result
-from napari_sortingloss.segment import learning_curve_cells
-from napari_sortingloss.segment.learning_curve import (
+from napari_sortingloss.segment.learning_curve import trial as one_trial
+from napari_sortingloss.segment.learning_curve.job import (
     LearningCurveSettings,
     choose_volumes,
     curve_id,
     learning_curve,
 )
-from napari_sortingloss.segment.learning_curve_cells import between_indices, interpolation_cell
-from napari_sortingloss.segment.learning_curve_results import Cell, CurveFolder, tabulate
-from napari_sortingloss.segment.learning_curve_scores import confusion, dice, iou, mean_over_volumes
-from napari_sortingloss.segment.learning_curve_statistics import paired, summary
-from napari_sortingloss.segment.learning_curve_trials import draw_slices, linked_study
-from napari_sortingloss.study.annotations import Annotations
+from napari_sortingloss.segment.learning_curve.linked_study import draw_slices, linked_study
+from napari_sortingloss.segment.learning_curve.results import Cell, CurveFolder, tabulate
+from napari_sortingloss.segment.learning_curve.scores import confusion, dice, iou, mean_over_volumes
+from napari_sortingloss.segment.learning_curve.statistics import paired, summary
+from napari_sortingloss.segment.learning_curve.trial import between_indices, interpolation_cell
+from napari_sortingloss.study.annotations.reading import Annotations
 
 CANDIDATES = {f"fish_{i}": np.arange(10 + i, 60 + i) for i in range(8)}
 
@@ -49,7 +49,7 @@ def quick(monkeypatch):
         figures = {"rod": value, "body": value + 0.1}
         return {"annotated": 4, "iou": figures, "dice": figures, "between": None}
 
-    monkeypatch.setattr(learning_curve_cells.Trial, "run", run)
+    monkeypatch.setattr(one_trial.Trial, "run", run)
     return ran
 
 

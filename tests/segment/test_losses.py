@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from napari_sortingloss.segment.losses import (
+from napari_sortingloss.segment.finetune.losses import (
     _confusion_by_product,
     confusion,
     cross_entropy,

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from napari_sortingloss.segment.overlap import OverlapLimits, labels_above
+from napari_sortingloss.segment.predict.overlap import OverlapLimits, labels_above
 
 MOST = 510
 

@@ -17,8 +17,8 @@ from scoring import CLASSES, SHAPE, GreySegmenter, add_volume, labels
 
 from napari_sortingloss.errors import BadInput, BadSetting, OutOfMemory, OutOfSpace, StudyError
 from napari_sortingloss.events import Notice, Progress, Result
-from napari_sortingloss.segment import fusion, pipeline
-from napari_sortingloss.segment.predict import (
+from napari_sortingloss.segment.predict import kept_axes, pipeline
+from napari_sortingloss.segment.predict.job import (
     PredictSettings,
     predict,
     predict_slice,
@@ -26,7 +26,7 @@ from napari_sortingloss.segment.predict import (
 )
 from napari_sortingloss.study import Study
 from napari_sortingloss.study.classes import add_class, remove_class
-from napari_sortingloss.study.predictions import (
+from napari_sortingloss.study.predictions.reading import (
     PredictionWriter,
     find_prediction,
     growing_prediction,
@@ -212,7 +212,7 @@ import sys
 from scoring import GreySegmenter
 from napari_sortingloss.events import Progress
 from napari_sortingloss.segment import pipeline
-from napari_sortingloss.segment.predict import PredictSettings, predict_volumes
+from napari_sortingloss.segment.predict.job import PredictSettings, predict_volumes
 from napari_sortingloss.study import Study
 path, run, read_bytes = sys.argv[1:]
 pipeline.READ_BYTES, pipeline.MOST_SLICES = int(read_bytes), 7
@@ -336,7 +336,7 @@ def test_an_error_of_the_network_is_not_taken_for_lack_of_memory(study):
 def test_a_full_disk_is_one_sentence_and_what_was_written_stays(study, monkeypatch):
     truth = labels((150, 30, 28))
     add_volume(study, "fish", truth)
-    from napari_sortingloss.study.label_shards import SlabsWriter
+    from napari_sortingloss.disk.label_shards import SlabsWriter
 
     write = SlabsWriter.write
 
@@ -376,7 +376,7 @@ def test_the_space_for_the_other_axes_is_taken_before_it_is_written(study, monke
         raise OSError(errno.ENOSPC, "No space left on device")
 
     add_volume(study, "fish")
-    monkeypatch.setattr(fusion.os, "posix_fallocate", full, raising=False)
+    monkeypatch.setattr(kept_axes.os, "posix_fallocate", full, raising=False)
     with pytest.raises(OutOfSpace, match="Cannot predict 'fish': the disk is full"):
         work(study, axes="zyx")
 
@@ -500,7 +500,7 @@ def test_opening_the_settings_loads_no_torch():
     import sys
 
     code = (
-        "import sys; import napari_sortingloss.segment.predict, napari_sortingloss.segment.evaluate, "
-        "napari_sortingloss.segment.annotate; assert 'torch' not in sys.modules"
+        "import sys; import napari_sortingloss.segment.predict.job, napari_sortingloss.segment.evaluate.job, "
+        "napari_sortingloss.segment.annotator.simulated; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

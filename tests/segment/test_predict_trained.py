@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from napari_sortingloss.events import Notice, Progress, Result
-from napari_sortingloss.segment.evaluate import EvaluateSettings, evaluate
-from napari_sortingloss.segment.finetune import finetune
-from napari_sortingloss.segment.predict import PredictSettings, predict, predict_slice
-from napari_sortingloss.segment.predictor import load_segmenter
+from napari_sortingloss.segment.evaluate.job import EvaluateSettings, evaluate
+from napari_sortingloss.segment.finetune.job import finetune
+from napari_sortingloss.segment.predict.job import PredictSettings, predict, predict_slice
+from napari_sortingloss.segment.segmenter import load_segmenter
 from napari_sortingloss.segment.settings import FinetuneSettings
-from napari_sortingloss.study.annotation_editor import AnnotationEditor
-from napari_sortingloss.study.predictions import find_prediction
+from napari_sortingloss.study.annotations.editor import AnnotationEditor
+from napari_sortingloss.study.predictions.reading import find_prediction
 
 QUICK = {"device": "cpu", "threads": 1}
 

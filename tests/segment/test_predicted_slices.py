@@ -5,18 +5,18 @@ import pytest
 
 from napari_sortingloss.errors import BadInput, BadSetting, StudyError
 from napari_sortingloss.events import Notice
-from napari_sortingloss.segment.dataset import AnnotatedSlices, Pieces
-from napari_sortingloss.segment.finetune import finetune
-from napari_sortingloss.segment.plan import SliceKey, plan_again, plan_run
-from napari_sortingloss.segment.predict import PredictSettings, predict
-from napari_sortingloss.segment.predicted_slices import PredictedSlices, channels, entropy_limit
+from napari_sortingloss.segment.finetune.dataset import AnnotatedSlices, Pieces
+from napari_sortingloss.segment.finetune.job import finetune
+from napari_sortingloss.segment.finetune.plan import SliceKey, plan_again, plan_run
+from napari_sortingloss.segment.finetune.predicted_slices import PredictedSlices, channels, entropy_limit
+from napari_sortingloss.segment.finetune.task import SegmentationTask
+from napari_sortingloss.segment.predict.job import PredictSettings, predict
 from napari_sortingloss.segment.settings import FinetuneSettings
-from napari_sortingloss.segment.task import SegmentationTask
 from napari_sortingloss.slices import IGNORE
 from napari_sortingloss.slices.augment import Augmenter
 from napari_sortingloss.slices.loader import step_rng
 from napari_sortingloss.study.classes import LabelClass, add_class
-from napari_sortingloss.study.predictions import PredictionWriter, remove_prediction
+from napari_sortingloss.study.predictions.reading import PredictionWriter, remove_prediction
 
 CLASSES = (LabelClass(1, "rod", "#e69f00", ""), LabelClass(2, "body", "#56b4e9", ""))
 
@@ -147,7 +147,7 @@ def test_painted_slices_are_not_learnt_from_a_second_time(annotated_study, teach
 
 
 def test_no_more_slices_than_the_memory_keeps(annotated_study, teacher, say, monkeypatch):
-    from napari_sortingloss.segment import predicted_slices
+    from napari_sortingloss.segment.finetune import predicted_slices
 
     say("c")
     every = slices(annotated_study, teacher, ["c"]).keys

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from napari_sortingloss.errors import BadInput, OutOfMemory
-from napari_sortingloss.segment.finetune import finetune
-from napari_sortingloss.segment.predictor import (
+from napari_sortingloss.segment.finetune.job import finetune
+from napari_sortingloss.segment.segmenter import (
     EVERY_POSE,
     SMALLEST_TILE,
     Segmenter,
@@ -106,11 +106,11 @@ def test_memory_that_does_not_suffice_makes_the_pieces_smaller(local):
 
 
 def test_a_slice_that_fits_reaches_the_network_without_a_copy(local, monkeypatch):
-    from napari_sortingloss.segment import predictor
+    from napari_sortingloss.segment import segmenter as module
 
     seen = []
-    real = predictor.as_pictures
-    monkeypatch.setattr(predictor, "as_pictures", lambda t: (seen.append(t.data_ptr()), real(t))[1])
+    real = module.as_pictures
+    monkeypatch.setattr(module, "as_pictures", lambda t: (seen.append(t.data_ptr()), real(t))[1])
     shown = slices(2, 40, 50)
     local.predict(shown, *MM)
     assert seen == [shown.ctypes.data]
@@ -173,7 +173,7 @@ def test_a_model_file_alone_says_what_its_run_says(annotated_study, tiny):
 
 
 def test_an_encoder_alone_cannot_segment(tmp_path):
-    from napari_sortingloss.networks.encoders import build_encoder
+    from napari_sortingloss.networks.encoders.resnet import build_encoder
     from napari_sortingloss.networks.weights import InputSpec, save_weights
 
     path = tmp_path / "encoder.safetensors"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
-from napari_sortingloss.segment import scores
-from napari_sortingloss.segment.scores import Confusion, Surfaces, mean, surface_steps
+from napari_sortingloss.segment.evaluate import scores
+from napari_sortingloss.segment.evaluate.scores import Confusion, Surfaces, mean, surface_steps
 
 SPACING = (0.4, 0.25, 0.3)
 

@@ -12,20 +12,20 @@ import torch
 
 from napari_sortingloss.errors import BadInput, BadSetting, StudyError
 from napari_sortingloss.events import Progress, Result
-from napari_sortingloss.segment import seers
-from napari_sortingloss.segment.embeddings import (
-    features_path,
-    read_features,
-    sampled_positions,
-)
-from napari_sortingloss.segment.seers import mean_entropy
-from napari_sortingloss.segment.suggest import (
+from napari_sortingloss.segment.suggest import slice_readers
+from napari_sortingloss.segment.suggest.job import (
     SuggestSettings,
     rank_again,
     read_suggestions,
     same_anatomy,
     suggest,
 )
+from napari_sortingloss.segment.suggest.slice_features import (
+    features_path,
+    read_features,
+    sampled_positions,
+)
+from napari_sortingloss.segment.suggest.slice_readers import mean_entropy
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def shelf(tmp_path_factory):
 def train(study, tiny, shelf):
     """Put a run of a pretext task, trained for two steps, into the study; return its id."""
     from napari_sortingloss.pretext import settings_for
-    from napari_sortingloss.pretext.pretrain import pretrain
+    from napari_sortingloss.pretext.jobs.pretrain import pretrain
 
     def work(task="sorting"):
         for path in shelf.glob(f"{task}-*"):
@@ -96,7 +96,7 @@ def test_a_run_never_asked_has_no_list_and_a_damaged_list_is_none(study, train):
 def test_the_second_call_loads_no_network(train, ask, monkeypatch):
     run = train()
     first, _ = ask(run)
-    monkeypatch.setattr(seers, "open_seer", None)
+    monkeypatch.setattr(slice_readers, "open_seer", None)
     again, _ = ask(run)
     assert again == first
 
@@ -173,13 +173,13 @@ def test_a_cancelled_job_keeps_the_volumes_it_has_seen(study, train):
 
 
 def test_a_fine_tuning_run_knows_its_doubt_and_the_order_it_started_from(annotated_study, train, ask, tiny):
-    from napari_sortingloss.segment.finetune import finetune
+    from napari_sortingloss.segment.finetune.job import finetune
     from napari_sortingloss.segment.settings import FinetuneSettings
 
     study, sorting = annotated_study, train()
     settings = FinetuneSettings(**{**tiny, "held_back": 0.0, "init": sorting})
     run = study.run(list(finetune(study, settings))[-1].value["run"])
-    assert seers.sorting_run_behind(study, run).id == sorting
+    assert slice_readers.sorting_run_behind(study, run).id == sorting
     value, _ = ask(run.id)
     assert value["slices"]
     features = read_features(run, study.volume("c"))
@@ -190,7 +190,7 @@ def test_a_fine_tuning_run_knows_its_doubt_and_the_order_it_started_from(annotat
 
 
 def test_a_run_from_scratch_takes_true_positions(annotated_study, ask, tiny):
-    from napari_sortingloss.segment.finetune import finetune
+    from napari_sortingloss.segment.finetune.job import finetune
     from napari_sortingloss.segment.settings import FinetuneSettings
 
     study = annotated_study
@@ -203,7 +203,7 @@ def test_a_run_from_scratch_takes_true_positions(annotated_study, ask, tiny):
 def test_the_same_anatomy_needs_no_network(study, train, ask, monkeypatch):
     run = train()
     ask(run)
-    monkeypatch.setattr(seers, "open_seer", None)
+    monkeypatch.setattr(slice_readers, "open_seer", None)
     found = same_anatomy(study, run, "a", 12)
     assert {one["volume"] for one in found} == {"b", "c"}
     for one in found:
@@ -254,5 +254,5 @@ def test_entropy_is_a_share_of_the_largest_possible():
 
 
 def test_the_module_that_a_window_imports_loads_no_torch():
-    code = "import sys, napari_sortingloss.segment.suggest; sys.exit('torch' in sys.modules)"
+    code = "import sys, napari_sortingloss.segment.suggest.job; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_sortingloss.segment.embeddings import SliceFeatures
-from napari_sortingloss.segment.suggestions import (
+from napari_sortingloss.segment.suggest.ranking import (
     Importance,
     Suggestion,
     anatomical_ranks,
     match_anatomy,
     rank_suggestions,
 )
+from napari_sortingloss.segment.suggest.slice_features import SliceFeatures
 
 ONLY = dict.fromkeys(("spread", "novelty", "doubt", "turn"), 0.0)
 

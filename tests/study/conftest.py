@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_sortingloss.boxes import Box
 from napari_sortingloss.study import Study, VolumeRecord, VolumeWriter
-from napari_sortingloss.study.annotation_editor import Action, AnnotationEditor, Change
-from napari_sortingloss.study.boxes import Box
-from napari_sortingloss.study.localizations import Localization, LocalizationWriter
+from napari_sortingloss.study.annotations.editor import Action, AnnotationEditor, Change
+from napari_sortingloss.study.localizations.reading import Localization, LocalizationWriter
 
 SHAPE = (37, 70, 90)
 SIZES = (0.4, 0.25, 0.3)

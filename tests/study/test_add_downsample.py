@@ -7,9 +7,10 @@ from itertools import product
 import numpy as np
 import pytest
 
+from napari_sortingloss.disk import downsample
+from napari_sortingloss.disk.downsample import block_majority, block_mean, reduced_shape
 from napari_sortingloss.formats import array_source
-from napari_sortingloss.study import downsample, measure
-from napari_sortingloss.study.downsample import block_majority, block_mean, reduced_shape
+from napari_sortingloss.study.exchange import measure_window
 
 
 def blocks(data: np.ndarray, n: int):
@@ -55,11 +56,11 @@ def test_a_label_is_the_most_frequent_of_its_block_and_the_smallest_of_equals(n)
 
 def test_layers_of_blocks_that_are_read_in_pieces_give_the_same(monkeypatch, make_volume):
     source = array_source(make_volume((11, 9, 13), "float32"), "fish", (0.4, 0.25, 0.3), "mm")
-    whole = np.concatenate(list(measure.downsampled_slabs(source, 4)))
+    whole = np.concatenate(list(measure_window.downsampled_slabs(source, 4)))
     monkeypatch.setattr(
-        measure, "slab_height", lambda shape, itemsize, multiple=1, budget=0: max(3, multiple)
+        measure_window, "slab_height", lambda shape, itemsize, multiple=1, budget=0: max(3, multiple)
     )
-    pieces = list(measure.downsampled_slabs(source, 4))
+    pieces = list(measure_window.downsampled_slabs(source, 4))
     assert len(pieces) == 3
     np.testing.assert_allclose(np.concatenate(pieces), whole, rtol=1e-6)
 

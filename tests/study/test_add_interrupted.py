@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_sortingloss.disk import slabs
 from napari_sortingloss.errors import OutOfMemory, OutOfSpace
 from napari_sortingloss.events import Progress, Result
 from napari_sortingloss.formats import array_source
-from napari_sortingloss.study import Study, VolumeWriter, streaming
-from napari_sortingloss.study.add import AddSettings, add
+from napari_sortingloss.study import Study, VolumeWriter
+from napari_sortingloss.study.exchange.add import AddSettings, add
 
 SHAPE = (24, 22, 17)
 
@@ -29,7 +30,7 @@ def study(study_dir) -> Study:
 
 @pytest.fixture
 def thin_slabs(monkeypatch):
-    monkeypatch.setattr("napari_sortingloss.study.measure.slab_height", lambda *_, **__: 2)
+    monkeypatch.setattr("napari_sortingloss.study.exchange.measure_window.slab_height", lambda *_, **__: 2)
 
 
 def left_over(study: Study) -> list[str]:
@@ -42,7 +43,7 @@ def left_over(study: Study) -> list[str]:
 def test_closing_the_iterator_at_any_stage_leaves_nothing(
     study, make_volume, tmp_path, thin_slabs, monkeypatch, threads_of_jobs, stage
 ):
-    monkeypatch.setattr("napari_sortingloss.study.add._EVERY", 0.0)
+    monkeypatch.setattr("napari_sortingloss.study.exchange.add._EVERY", 0.0)
     np.save(tmp_path / "fish.npy", make_volume(SHAPE, "uint16"))
     np.save(tmp_path / "labels.npy", make_volume(SHAPE) // 100)
     settings = AddSettings(paths=(tmp_path / "fish.npy",), reference=tmp_path / "labels.npy")
@@ -63,7 +64,7 @@ import numpy as np
 from pathlib import Path
 from napari_sortingloss.formats import array_source
 from napari_sortingloss.study import Study, measure
-from napari_sortingloss.study.add import AddSettings, add
+from napari_sortingloss.study.exchange.add import AddSettings, add
 
 class Slow:
     shape, dtype, ndim = (400, 22, 17), np.dtype(np.uint16), 3
@@ -107,7 +108,7 @@ def test_kill_9_in_the_middle_loses_only_that_volume(study, make_volume, window,
 def test_another_program_opening_the_study_does_not_disturb_an_import(
     study, make_volume, thin_slabs, monkeypatch
 ):
-    monkeypatch.setattr("napari_sortingloss.study.add._EVERY", 0.0)
+    monkeypatch.setattr("napari_sortingloss.study.exchange.add._EVERY", 0.0)
     job = add(study, AddSettings(), [array_source(make_volume(SHAPE), "fish", (0.4, 0.25, 0.3), "mm")])
     for event in job:
         if isinstance(event, Progress) and event.done % 3 == 0:
@@ -138,7 +139,7 @@ def test_a_full_disk_under_the_temporary_file_is_said_as_well(study, make_volume
     def append(self, slab):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(streaming.Spool, "append", append)
+    monkeypatch.setattr(slabs.Spool, "append", append)
     with pytest.raises(OutOfSpace, match="Cannot add 'fish': the disk is full"):
         list(add(study, AddSettings(), [array_source(make_volume(SHAPE), "fish", (0.4, 0.25, 0.3), "mm")]))
     assert left_over(study) == []
@@ -157,7 +158,7 @@ def test_too_little_memory_is_said_in_one_sentence(study, make_volume, monkeypat
     def no_memory(slab, factor):
         raise MemoryError
 
-    monkeypatch.setattr("napari_sortingloss.study.measure.block_mean", no_memory)
+    monkeypatch.setattr("napari_sortingloss.study.exchange.measure_window.block_mean", no_memory)
     with pytest.raises(OutOfMemory, match="Cannot add 'fish': the memory does not suffice"):
         list(
             add(
@@ -174,7 +175,7 @@ import sys, threading, psutil
 import numpy as np
 from pathlib import Path
 from napari_sortingloss.study import Study
-from napari_sortingloss.study.add import AddSettings, add
+from napari_sortingloss.study.exchange.add import AddSettings, add
 
 def run(path, name):
     window = "0:1" if name == "small" else "p1:p99.95"
@@ -229,17 +230,17 @@ def test_memory_stays_far_below_the_volume(tmp_path, downsample):
     ],
 )
 def test_slabs_hold_as_many_slices_as_fit_a_budget_and_whole_blocks(shape, itemsize, multiple, height):
-    assert streaming.slab_height(shape, itemsize, multiple) == height
+    assert slabs.slab_height(shape, itemsize, multiple) == height
 
 
 @pytest.mark.parametrize("limit", [1000, 100_000], ids=["file", "memory"])
 def test_what_was_put_aside_is_read_again_from_memory_or_from_a_file_without_a_name(
     tmp_path, monkeypatch, limit
 ):
-    monkeypatch.setattr(streaming, "SPOOL_BYTES", limit)
+    monkeypatch.setattr(slabs, "SPOOL_BYTES", limit)
     data = np.random.default_rng(0).random((11, 12, 13)).astype(np.float32)
-    with streaming.Spool(data.shape, data.dtype, tmp_path) as spool:
-        for start, stop in streaming.steps(11, 4):
+    with slabs.Spool(data.shape, data.dtype, tmp_path) as spool:
+        for start, stop in slabs.steps(11, 4):
             spool.append(data[start:stop])
         assert (spool.read(3, 9) == data[3:9]).all()
         assert (spool.read(0, 2) == data[:2]).all()
@@ -256,7 +257,7 @@ def test_reading_ahead_ticks_while_it_waits_and_hands_errors_on():
         yield 1
         raise ValueError("broken")
 
-    with streaming.Ahead(slow(), tick=0.01) as ahead:
+    with slabs.Ahead(slow(), tick=0.01) as ahead:
         items = iter(ahead)
         seen = list(iter(lambda: next(items), 1))
         with pytest.raises(ValueError, match="broken"):
@@ -275,6 +276,6 @@ def test_closing_early_closes_what_is_read():
         finally:
             closed.append(True)
 
-    with streaming.Ahead(endless()) as ahead:
+    with slabs.Ahead(endless()) as ahead:
         next(iter(ahead))
     assert closed == [True]

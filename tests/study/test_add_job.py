@@ -13,8 +13,8 @@ from napari_sortingloss.errors import BadInput, BadSetting, StudyError, UserErro
 from napari_sortingloss.events import Notice, Progress, Result
 from napari_sortingloss.formats import array_source
 from napari_sortingloss.study import Study
-from napari_sortingloss.study import measure as measuring
-from napari_sortingloss.study.add import AddSettings, add
+from napari_sortingloss.study.exchange import measure_window as measuring
+from napari_sortingloss.study.exchange.add import AddSettings, add
 
 SHAPE = (13, 22, 17)
 VOXEL_SIZE = (0.4, 0.25, 0.3)
@@ -376,7 +376,7 @@ def test_nothing_to_add_is_said(study):
 
 
 def test_progress_counts_the_slices_of_all_volumes_and_never_falls(study, tmp_path, make_volume, monkeypatch):
-    monkeypatch.setattr("napari_sortingloss.study.add._EVERY", 0.0)
+    monkeypatch.setattr("napari_sortingloss.study.exchange.add._EVERY", 0.0)
     for name in ("a", "b"):
         data = make_volume(SHAPE, "uint16")
         (tmp_path / "v").mkdir(exist_ok=True)

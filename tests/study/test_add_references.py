@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import zarr
 
+from napari_sortingloss.disk.downsample import block_majority
 from napari_sortingloss.errors import BadInput, BadSetting
 from napari_sortingloss.events import Notice
 from napari_sortingloss.formats import open_source
 from napari_sortingloss.study import Study
-from napari_sortingloss.study.add import AddSettings, add
-from napari_sortingloss.study.downsample import block_majority
-from napari_sortingloss.study.references import match_references
+from napari_sortingloss.study.exchange.add import AddSettings, add
+from napari_sortingloss.study.volumes.references import match_references
 
 SHAPE = (13, 22, 17)
 VOXEL_SIZE = (0.4, 0.25, 0.3)

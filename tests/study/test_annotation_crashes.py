@@ -12,7 +12,7 @@ import pytest
 
 from napari_sortingloss.errors import StudyError
 from napari_sortingloss.study import Study
-from napari_sortingloss.study.annotation_editor import AnnotationEditor
+from napari_sortingloss.study.annotations.editor import AnnotationEditor
 
 DAB = ((3, 4), (6, 12), (10, 30))
 
@@ -20,7 +20,7 @@ PAINTER = """
 import sys
 import numpy as np
 from napari_sortingloss.study import Study
-from napari_sortingloss.study.annotation_editor import AnnotationEditor, Change
+from napari_sortingloss.study.annotations.editor import AnnotationEditor, Change
 
 editor = AnnotationEditor(Study.open(sys.argv[1]), "fish")
 rng = np.random.default_rng(int(sys.argv[2]))
@@ -109,7 +109,7 @@ BULK = """
 import sys, time
 import numpy as np
 from napari_sortingloss.study import Study
-from napari_sortingloss.study.annotation_editor import AnnotationEditor
+from napari_sortingloss.study.annotations.editor import AnnotationEditor
 
 editor = AnnotationEditor(Study.open(sys.argv[1]), "fish")
 bulk = editor.bulk("import of labels.nii")

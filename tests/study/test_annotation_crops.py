@@ -10,12 +10,12 @@ import pytest
 
 from napari_sortingloss.errors import StudyError
 from napari_sortingloss.study import CropSettings, Study
-from napari_sortingloss.study import crop as cropping
-from napari_sortingloss.study.annotation_crops import annotations_in_parent
-from napari_sortingloss.study.annotation_editor import AnnotationEditor
-from napari_sortingloss.study.annotations import Annotations
+from napari_sortingloss.study.annotations.editor import AnnotationEditor
+from napari_sortingloss.study.annotations.reading import Annotations
 from napari_sortingloss.study.classes import BACKGROUND
-from napari_sortingloss.study.crop import crop
+from napari_sortingloss.study.crops import job as cropping
+from napari_sortingloss.study.crops.annotations import annotations_in_parent
+from napari_sortingloss.study.crops.job import crop
 
 BOX = ((3, 30), (5, 60), (10, 88))
 CUT = tuple(slice(*span) for span in BOX)

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from napari_sortingloss.boxes import NO_BOX
 from napari_sortingloss.errors import BadSetting, OutOfSpace, StudyError
 from napari_sortingloss.study import Study
-from napari_sortingloss.study import open_annotations as keeping
-from napari_sortingloss.study.annotation_change import Change, decode, encode
-from napari_sortingloss.study.annotation_editor import AnnotationEditor
-from napari_sortingloss.study.boxes import NO_BOX
+from napari_sortingloss.study.annotations import open_annotations as keeping
+from napari_sortingloss.study.annotations.change import Change, decode, encode
+from napari_sortingloss.study.annotations.editor import AnnotationEditor
 
 DAB = ((3, 4), (6, 12), (10, 30))
 
@@ -336,7 +336,7 @@ def test_annotating_does_not_begin_on_a_full_disk(study, store, monkeypatch):
 
 
 def test_strokes_that_the_disk_cannot_take_wait_until_it_can(study, store, paint, monkeypatch):
-    from napari_sortingloss.study import annotation_journal as journal
+    from napari_sortingloss.study.annotations import journal as journal
 
     store("fish")
     with AnnotationEditor(study, "fish") as editor:

@@ -9,8 +9,8 @@ import pytest
 
 from napari_sortingloss.errors import BadSetting, StudyError
 from napari_sortingloss.study import VolumeRecord
-from napari_sortingloss.study.annotation_editor import AnnotationEditor
-from napari_sortingloss.study.annotations import IGNORE, AnnotatedSlice, Annotations, annotated
+from napari_sortingloss.study.annotations.editor import AnnotationEditor
+from napari_sortingloss.study.annotations.reading import IGNORE, AnnotatedSlice, Annotations, annotated
 from napari_sortingloss.study.classes import BACKGROUND
 
 

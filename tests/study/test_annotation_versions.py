@@ -7,8 +7,8 @@ import pytest
 
 from napari_sortingloss.errors import BadSetting, OutOfSpace, StudyError
 from napari_sortingloss.study import Study
-from napari_sortingloss.study import annotation_versions as versions
-from napari_sortingloss.study.annotation_editor import AnnotationEditor
+from napari_sortingloss.study.annotations import restore as versions
+from napari_sortingloss.study.annotations.editor import AnnotationEditor
 
 DAB = ((3, 4), (6, 12), (10, 30))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_sortingloss.study.axis_proposal import AxisProposal, propose_axis
+from napari_sortingloss.study.exchange.axis_proposal import AxisProposal, propose_axis
 
 AXES = ("z", "y", "x")
 VOXEL_SIZE = (0.4, 0.25, 0.3)

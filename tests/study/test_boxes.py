@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from napari_sortingloss.boxes import NO_BOX, box_of, grown, share_of, shifted, size_of, whole
 from napari_sortingloss.errors import BadSetting
-from napari_sortingloss.study.boxes import NO_BOX, box_of, grown, share_of, shifted, size_of, whole
 
 SHAPE = (30, 26, 34)
 BOX = ((3, 10), (0, 26), (5, 6))

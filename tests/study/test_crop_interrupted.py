@@ -14,10 +14,10 @@ from napari_sortingloss.errors import OutOfMemory, OutOfSpace, StudyError
 from napari_sortingloss.events import Progress
 from napari_sortingloss.formats import array_source
 from napari_sortingloss.study import CropSettings, Study, Volume, VolumeWriter
-from napari_sortingloss.study import crop as cropping
-from napari_sortingloss.study.add import AddSettings, add
-from napari_sortingloss.study.crop import crop
-from napari_sortingloss.study.localizations import read_localization
+from napari_sortingloss.study.crops import job as cropping
+from napari_sortingloss.study.crops.job import crop
+from napari_sortingloss.study.exchange.add import AddSettings, add
+from napari_sortingloss.study.localizations.reading import read_localization
 
 BOX = ((3, 30), (5, 60), (10, 88))
 
@@ -183,8 +183,8 @@ import sys, threading, psutil
 import numpy as np
 from pathlib import Path
 from napari_sortingloss.study import CropSettings, Study, VolumeRecord, VolumeWriter
-from napari_sortingloss.study.crop import crop
-from napari_sortingloss.study.localizations import Localization, LocalizationWriter
+from napari_sortingloss.study.crops.job import crop
+from napari_sortingloss.study.localizations.reading import Localization, LocalizationWriter
 
 def made(name, shape):
     with VolumeWriter(study, VolumeRecord(name, shape)) as writer:

@@ -8,16 +8,16 @@ import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from napari_sortingloss.boxes import NO_BOX, size_of, whole
 from napari_sortingloss.errors import BadInput, StudyError
 from napari_sortingloss.events import Notice, Progress, Result
 from napari_sortingloss.formats import array_source, open_source
 from napari_sortingloss.study import CropSettings, Study
-from napari_sortingloss.study import crop as cropping
-from napari_sortingloss.study.add import AddSettings, add
-from napari_sortingloss.study.boxes import NO_BOX, size_of, whole
-from napari_sortingloss.study.crop import crop
-from napari_sortingloss.study.frames import box_in_parent, cut, paste
-from napari_sortingloss.study.localizations import localization_path, update_localization
+from napari_sortingloss.study.crops import job as cropping
+from napari_sortingloss.study.crops.job import crop
+from napari_sortingloss.study.exchange.add import AddSettings, add
+from napari_sortingloss.study.localizations.reading import localization_path, update_localization
+from napari_sortingloss.study.volumes.frames import box_in_parent, cut, paste
 
 BOX = ((3, 30), (5, 60), (10, 88))
 CUT = tuple(slice(*span) for span in BOX)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from napari_sortingloss.study import VolumeRecord
-from napari_sortingloss.study.differences import differences
+from napari_sortingloss.study.exchange.differences import differences
 
 
 def volume(name: str, axis="z", voxel_size=(0.4, 0.25, 0.3), unit="mm") -> VolumeRecord:

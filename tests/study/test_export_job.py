@@ -11,9 +11,9 @@ from napari_sortingloss.errors import BadInput, BadSetting, OutOfSpace, StudyErr
 from napari_sortingloss.events import Progress, Result
 from napari_sortingloss.formats import array_source, open_source
 from napari_sortingloss.study import Study, Volume
-from napari_sortingloss.study import export as exporting
-from napari_sortingloss.study.add import AddSettings, add
-from napari_sortingloss.study.export import ExportSettings, export
+from napari_sortingloss.study.exchange import export as exporting
+from napari_sortingloss.study.exchange.add import AddSettings, add
+from napari_sortingloss.study.exchange.export import ExportSettings, export
 
 SHAPE = (13, 22, 17)
 VOXEL_SIZE = (0.4, 0.25, 0.3)
@@ -127,7 +127,7 @@ def test_an_unknown_suffix_or_volume_is_refused(study, tmp_path):
 
 
 def test_a_disk_that_fills_up_is_said_and_nothing_is_left(study, tmp_path, monkeypatch, thin_slabs):
-    from napari_sortingloss.formats import sinks
+    from napari_sortingloss.formats.writers import sinks
 
     plain_write = sinks.TiffSink.write
     written = []

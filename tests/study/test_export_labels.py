@@ -12,13 +12,13 @@ import zarr
 from napari_sortingloss.errors import BadInput, BadSetting, StudyError
 from napari_sortingloss.formats import open_source
 from napari_sortingloss.study import CropSettings, Study
-from napari_sortingloss.study import export as exporting
-from napari_sortingloss.study.add import AddSettings, add
-from napari_sortingloss.study.annotation_editor import AnnotationEditor
+from napari_sortingloss.study.annotations.editor import AnnotationEditor
 from napari_sortingloss.study.classes import LabelClass, add_class, remove_class, update_class
-from napari_sortingloss.study.crop import crop
-from napari_sortingloss.study.export import ExportSettings, export
-from napari_sortingloss.study.predictions import PredictionWriter
+from napari_sortingloss.study.crops.job import crop
+from napari_sortingloss.study.exchange import export as exporting
+from napari_sortingloss.study.exchange.add import AddSettings, add
+from napari_sortingloss.study.exchange.export import ExportSettings, export
+from napari_sortingloss.study.predictions.reading import PredictionWriter
 
 SHAPE = (37, 70, 90)
 SIZES = (0.4, 0.25, 0.3)
@@ -136,9 +136,9 @@ def test_one_of_several_runs_can_be_chosen(study, fish, labels, tmp_path):
 
 
 def test_compressed_blocks_are_read_once(study, fish, labels, tmp_path, monkeypatch):
-    from napari_sortingloss.study.label_shards import SlabsLevel
+    from napari_sortingloss.disk.label_shards import SlabsLevel
 
-    monkeypatch.setattr("napari_sortingloss.study.export_labels._SLAB_BYTES", 4 * 70 * 90)
+    monkeypatch.setattr("napari_sortingloss.study.exchange.export_labels._SLAB_BYTES", 4 * 70 * 90)
     read_boxes = []
     plain = SlabsLevel.box
     monkeypatch.setattr(
@@ -299,7 +299,7 @@ def test_a_file_beside_is_replaced_only_when_asked(study, fish, tmp_path):
 
 
 def test_cancelling_leaves_no_file(study, fish, tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_sortingloss.study.export_labels._SLAB_BYTES", 4 * 70 * 90)
+    monkeypatch.setattr("napari_sortingloss.study.exchange.export_labels._SLAB_BYTES", 4 * 70 * 90)
     monkeypatch.setattr(exporting, "_EVERY", 0.0)
     (tmp_path / "out").mkdir()
     job = export(study, ExportSettings(volume="fish", to=tmp_path / "out" / "a.nii.gz", what="labels"))

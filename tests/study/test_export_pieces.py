@@ -8,15 +8,15 @@ import pytest
 import SimpleITK
 import zarr
 
+from napari_sortingloss.boxes import NO_BOX
 from napari_sortingloss.errors import BadSetting, StudyError
 from napari_sortingloss.events import Progress
 from napari_sortingloss.formats import open_source
 from napari_sortingloss.study import CropSettings, Volume
-from napari_sortingloss.study import export as exporting
-from napari_sortingloss.study.boxes import NO_BOX
-from napari_sortingloss.study.crop import crop
-from napari_sortingloss.study.export import ExportSettings, export
-from napari_sortingloss.study.localizations import localization_path, read_map
+from napari_sortingloss.study.crops.job import crop
+from napari_sortingloss.study.exchange import export as exporting
+from napari_sortingloss.study.exchange.export import ExportSettings, export
+from napari_sortingloss.study.localizations.reading import localization_path, read_map
 
 BOX = ((3, 30), (5, 60), (10, 88))
 SIZES = (0.4, 0.25, 0.3)

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_sortingloss.boxes import NO_BOX, Box, shifted, size_of, whole
 from napari_sortingloss.errors import BadSetting, StudyError
-from napari_sortingloss.study import VolumeRecord, streaming
-from napari_sortingloss.study.boxes import NO_BOX, Box, shifted, size_of, whole
-from napari_sortingloss.study.frames import (
+from napari_sortingloss.study import VolumeRecord
+from napari_sortingloss.study.schema import family
+from napari_sortingloss.study.volumes.frames import (
     box_between,
     box_in_crop,
     box_in_original,
@@ -19,7 +20,6 @@ from napari_sortingloss.study.frames import (
     paste,
     paste_slabs,
 )
-from napari_sortingloss.study.schema import family
 
 ORIGINAL = VolumeRecord("fish", (11, 14, 17), (0.4, 0.25, 0.3), "mm")
 
@@ -80,9 +80,9 @@ def test_slabs_are_what_pasting_at_once_gives(line, height):
     _, second, _ = line
     labels = np.random.default_rng(1).integers(1, 9, second.shape, dtype=np.uint16)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("napari_sortingloss.study.frames.slab_height", lambda *_, **__: height)
+        patch.setattr("napari_sortingloss.study.volumes.frames.slab_height", lambda *_, **__: height)
         slabs = list(paste_slabs(labels, second, ORIGINAL))
-    assert [len(s) for s in slabs] == [b - a for a, b in streaming.steps(ORIGINAL.shape[0], height)]
+    assert [len(s) for s in slabs] == [b - a for a, b in slabs.steps(ORIGINAL.shape[0], height)]
     np.testing.assert_array_equal(np.concatenate(slabs), paste(labels, second, ORIGINAL))
     assert {s.dtype for s in slabs} == {labels.dtype}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_sortingloss.errors import BadSetting
-from napari_sortingloss.study.grey_values import Fill, GreyValues, poorly_filled
+from napari_sortingloss.study.exchange.grey_values import Fill, GreyValues, poorly_filled
 
 DATA = np.random.default_rng(2).normal(120, 20, (13, 22, 17))
 

@@ -11,12 +11,12 @@ from napari_sortingloss.errors import BadInput, OutOfSpace, StudyError
 from napari_sortingloss.events import Notice, Progress, Result
 from napari_sortingloss.formats import array_source
 from napari_sortingloss.study import Study, VolumeRecord
-from napari_sortingloss.study import import_labels as importing
-from napari_sortingloss.study.add import AddSettings, add
-from napari_sortingloss.study.annotation_editor import AnnotationEditor
-from napari_sortingloss.study.annotations import Annotations
+from napari_sortingloss.study.annotations.editor import AnnotationEditor
+from napari_sortingloss.study.annotations.reading import Annotations
 from napari_sortingloss.study.classes import add_class, all_classes, read_classes, remove_class
-from napari_sortingloss.study.import_labels import ImportLabelsSettings, import_labels, plan_import
+from napari_sortingloss.study.exchange import import_labels as importing
+from napari_sortingloss.study.exchange.add import AddSettings, add
+from napari_sortingloss.study.exchange.import_labels import ImportLabelsSettings, import_labels, plan_import
 
 DAB = ((6, 7), (11, 15), (10, 30))
 

@@ -11,11 +11,12 @@ import sys
 import numpy as np
 import pytest
 
+from napari_sortingloss.boxes import NO_BOX
+from napari_sortingloss.disk import atomic
 from napari_sortingloss.errors import BadSetting, OutOfSpace, StudyError
 from napari_sortingloss.formats import open_source
-from napari_sortingloss.study import Study, atomic
-from napari_sortingloss.study.boxes import NO_BOX
-from napari_sortingloss.study.localizations import (
+from napari_sortingloss.study import Study
+from napari_sortingloss.study.localizations.reading import (
     Hull,
     Localization,
     LocalizationWriter,
@@ -293,7 +294,7 @@ def test_a_full_disk_in_the_middle_keeps_the_earlier_result(study, fish, found_a
     def full(self, slab):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("napari_sortingloss.formats.sinks.ZarrSink.write", full)
+    monkeypatch.setattr("napari_sortingloss.formats.writers.sinks.ZarrSink.write", full)
     with pytest.raises(OutOfSpace, match="the disk is full"), LocalizationWriter(study, fish, RUN) as writer:
         writer.uncertainty(values, GRID)
     assert read_localization(study, fish) == before
@@ -347,7 +348,7 @@ WRITING = """
 import sys
 import numpy as np
 from napari_sortingloss.study import Study
-from napari_sortingloss.study.localizations import LocalizationWriter
+from napari_sortingloss.study.localizations.reading import LocalizationWriter
 writer = LocalizationWriter(Study.open(sys.argv[1]), "fish", sys.argv[2])
 writer.uncertainty(np.zeros((5, 3, 4)), {"shape": [5, 3, 4], "scale": [1, 1, 1], "offset": [0, 0, 0]})
 print("ready", flush=True)

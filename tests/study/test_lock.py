@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_sortingloss.study.lock import Ownership, is_owned
+from napari_sortingloss.disk.lock import Ownership, is_owned
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from napari_sortingloss.errors import BadInput, BadSetting, OutOfSpace, StudyErr
 from napari_sortingloss.events import Notice
 from napari_sortingloss.study import CropSettings
 from napari_sortingloss.study.classes import LabelClass
-from napari_sortingloss.study.crop import crop
-from napari_sortingloss.study.export import ExportSettings, export
-from napari_sortingloss.study.localizations import Hull
-from napari_sortingloss.study.meshes import Mesh, outwards, smoothed, surface, write_mesh
-from napari_sortingloss.study.predictions import PredictionWriter
+from napari_sortingloss.study.crops.job import crop
+from napari_sortingloss.study.exchange.export import ExportSettings, export
+from napari_sortingloss.study.exchange.meshes import Mesh, outwards, smoothed, surface, write_mesh
+from napari_sortingloss.study.localizations.reading import Hull
+from napari_sortingloss.study.predictions.reading import PredictionWriter
 
 SHAPE = (37, 70, 90)
 SIZES = (0.4, 0.25, 0.3)

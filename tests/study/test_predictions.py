@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import zarr
 
+from napari_sortingloss.disk import label_shards
+from napari_sortingloss.disk.pyramid import level_factors
 from napari_sortingloss.errors import BadSetting, OutOfSpace, StudyError
 from napari_sortingloss.formats import open_source
-from napari_sortingloss.study import Study, label_shards
+from napari_sortingloss.study import Study
 from napari_sortingloss.study.classes import LabelClass
-from napari_sortingloss.study.predictions import (
+from napari_sortingloss.study.predictions.reading import (
     PredictionWriter,
     find_prediction,
     growing_prediction,
@@ -26,8 +28,7 @@ from napari_sortingloss.study.predictions import (
     remove_growing,
     remove_prediction,
 )
-from napari_sortingloss.study.pyramid import level_factors
-from napari_sortingloss.study.run_names import write_name
+from napari_sortingloss.study.runs.names import write_name
 
 SHAPE = (37, 70, 90)
 SIZES = (0.4, 0.25, 0.3)
@@ -249,10 +250,10 @@ def test_what_was_left_unfinished_can_be_removed_unless_it_is_being_made(study, 
 
 
 def test_the_newest_prediction_is_the_one_unless_a_run_is_named(study, fish, labels, monkeypatch):
-    from napari_sortingloss.study import prediction_writer
+    from napari_sortingloss.study.predictions import writer
 
     for n, run in enumerate(["a-run", "b-run", "b-walk"]):
-        monkeypatch.setattr(prediction_writer, "now", lambda n=n: f"2026-11-21T09:3{9 - n}:00+00:00")
+        monkeypatch.setattr(writer, "now", lambda n=n: f"2026-11-21T09:3{9 - n}:00+00:00")
         with begin(study, run=run) as writer:
             fill(writer, labels)
             writer.commit()
@@ -285,7 +286,7 @@ KILLED = f"""
     import numpy as np
     from napari_sortingloss.study import Study, label_shards
     from napari_sortingloss.study.classes import LabelClass
-    from napari_sortingloss.study.predictions import PredictionWriter
+    from napari_sortingloss.study.predictions.reading import PredictionWriter
     label_shards._SIDES = {{16: 32}}
     writer = PredictionWriter(
         Study.open(sys.argv[1]), "fish", "{RUN}", step=300, axes="z", settings={{"tile": 64}}, uncertainty=False,

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from napari_sortingloss.errors import BadInput
-from napari_sortingloss.formats.plain import ArraySource
-from napari_sortingloss.study import preview as previews
-from napari_sortingloss.study.preview import preview
+from napari_sortingloss.formats.readers.plain import ArraySource
+from napari_sortingloss.study.exchange import preview_window as previews
+from napari_sortingloss.study.exchange.preview_window import preview
 
 
 def source(data: np.ndarray) -> ArraySource:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from napari_sortingloss.study.previews import (
+from napari_sortingloss.study.runs.live_preview import (
     PreviewPicture,
     PreviewRequest,
     read_preview,

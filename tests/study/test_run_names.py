@@ -6,7 +6,7 @@ import pytest
 
 from napari_sortingloss.errors import BadSetting, StudyError
 from napari_sortingloss.study import Study
-from napari_sortingloss.study.run_names import NAME_FILE, fitting_runs
+from napari_sortingloss.study.runs.names import NAME_FILE, fitting_runs
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from napari_sortingloss.errors import OutOfSpace, UserError
 from napari_sortingloss.events import Metrics, Notice, Progress, Result, Saved, Snapshot, StateChanged
 from napari_sortingloss.study import RunWriter, Study
-from napari_sortingloss.study.run_log import EventLog
+from napari_sortingloss.study.runs.event_log import EventLog
 
 
 @pytest.fixture

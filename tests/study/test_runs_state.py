@@ -15,7 +15,9 @@ import pytest
 
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.events import Metrics, Progress, Result, StateChanged
-from napari_sortingloss.study import RunWriter, Study, StudyError, run_writer, runs
+from napari_sortingloss.study import RunWriter, Study, StudyError
+from napari_sortingloss.study.runs import run as runs
+from napari_sortingloss.study.runs import writer as run_writer
 
 Program = Callable[..., subprocess.Popen[str]]
 

@@ -8,8 +8,8 @@ import dask.array as da
 import numpy as np
 import pytest
 
+from napari_sortingloss.disk.level import Level
 from napari_sortingloss.study import LazyArray, Study, VolumeRecord
-from napari_sortingloss.study.level import Level
 
 
 @pytest.fixture

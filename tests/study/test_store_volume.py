@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import zarr
 
+from napari_sortingloss.disk.level import Level
+from napari_sortingloss.disk.mapped_shards import MAPS, MapCache, copy_slices
+from napari_sortingloss.disk.pyramid import halve, level_shapes
+from napari_sortingloss.disk.shard_layout import Layout
 from napari_sortingloss.errors import BadInput, BadSetting, OutOfSpace
 from napari_sortingloss.study import Study, StudyError, VolumeRecord, VolumeWriter
-from napari_sortingloss.study import store as store_module
-from napari_sortingloss.study.layout import Layout
-from napari_sortingloss.study.level import Level
-from napari_sortingloss.study.maps import MAPS, MapCache, copy_slices
-from napari_sortingloss.study.pyramid import halve, level_shapes
-from napari_sortingloss.study.store import LevelWriter
+from napari_sortingloss.study.volumes import writer as store_module
+from napari_sortingloss.study.volumes.writer import LevelWriter
 
 Store = Callable[..., VolumeRecord]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_sortingloss.errors import BadSetting
-from napari_sortingloss.study.window import Percentiles, Values, parse_window
+from napari_sortingloss.study.exchange.window import Percentiles, Values, parse_window
 
 
 @pytest.mark.parametrize(

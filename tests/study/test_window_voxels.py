@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_sortingloss.study.histogram import IntensityHistogram
-from napari_sortingloss.study.measure import SAMPLE_SLICES, SAMPLE_VOXELS, sample_positions
-from napari_sortingloss.study.window import Windower, apply_window
+from napari_sortingloss.study.exchange.histogram import IntensityHistogram
+from napari_sortingloss.study.exchange.measure_window import SAMPLE_SLICES, SAMPLE_VOXELS, sample_positions
+from napari_sortingloss.study.exchange.window import Windower, apply_window
 
 DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "int64", "uint64", "float32", "float64"]
 PERCENTS = (0, 1, 37.5, 50, 99.95, 100)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from napari_sortingloss.errors import BadInput, OutOfSpace
-from napari_sortingloss.training.checkpoints import (
+from napari_sortingloss.training.loop.checkpoints import (
     Checkpoint,
     best_or_last,
     keep_as_best,

@@ -10,10 +10,10 @@ import pytest
 from toy_training import ToySettings
 
 from napari_sortingloss.study import VolumeRecord, VolumeWriter
-from napari_sortingloss.training import devices, speeds
-from napari_sortingloss.training.devices import Device, available_devices
-from napari_sortingloss.training.estimate import estimate
-from napari_sortingloss.training.pace import Pace
+from napari_sortingloss.training.computer import devices, speeds
+from napari_sortingloss.training.computer.devices import Device, available_devices
+from napari_sortingloss.training.computer.estimate import estimate
+from napari_sortingloss.training.computer.pace import Pace
 from napari_sortingloss.training.settings import TrainSettings
 
 CPU = Device("cpu", "2 cores", 8 * 2**30)
@@ -28,7 +28,7 @@ def fresh():
 
 def test_settings_and_estimates_load_no_torch():
     code = (
-        "import sys, napari_sortingloss.training.estimate as d, napari_sortingloss.training.settings as s;"
+        "import sys, napari_sortingloss.training.computer.estimate as d, napari_sortingloss.training.settings as s;"
         "d.estimate(s.TrainSettings()); print([m for m in ('torch', 'monai', 'cv2') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,8 +14,8 @@ import pytest
 
 from napari_sortingloss.events import Metrics
 from napari_sortingloss.study import Study
-from napari_sortingloss.training import reporter
-from napari_sortingloss.training.checkpoints import load_checkpoint
+from napari_sortingloss.training.loop import reporter
+from napari_sortingloss.training.loop.checkpoints import load_checkpoint
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="there is no kill -9 on Windows")
 

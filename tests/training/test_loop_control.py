@@ -12,9 +12,9 @@ from toy_training import ToyTask
 
 from napari_sortingloss.errors import OutOfMemory
 from napari_sortingloss.events import Metrics, Notice, Progress, Result, Saved, StateChanged
-from napari_sortingloss.study import run_writer
-from napari_sortingloss.training import loop
-from napari_sortingloss.training.checkpoints import load_checkpoint
+from napari_sortingloss.study.runs import writer as run_writer
+from napari_sortingloss.training.loop import loop
+from napari_sortingloss.training.loop.checkpoints import load_checkpoint
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +115,7 @@ def test_closing_a_job_before_its_first_step_leaves_a_stopped_run(trainer):
 
 
 def test_closing_in_the_middle_of_a_validation_loses_nothing(trainer, monkeypatch):
-    from napari_sortingloss.training import reporter
+    from napari_sortingloss.training.loop import reporter
 
     monkeypatch.setattr(reporter, "PROGRESS_SECONDS", 0.0)
     run, job = trainer.job(steps=20, validate=1, validate_every=5)

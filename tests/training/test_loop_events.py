@@ -11,8 +11,8 @@ from toy_training import ToySettings, ToyTask
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.events import Metrics, Notice, Progress, Result, Saved, Snapshot, StateChanged
 from napari_sortingloss.networks.weights import load_weights
-from napari_sortingloss.training import reporter
-from napari_sortingloss.training.pace import Laps
+from napari_sortingloss.training.computer.pace import Laps
+from napari_sortingloss.training.loop import reporter
 
 
 def of(kind, events):

@@ -9,8 +9,8 @@ from toy_training import ToyTask
 from napari_sortingloss.errors import BadInput, BadSetting, StudyError
 from napari_sortingloss.events import Metrics, Notice, Result, StateChanged
 from napari_sortingloss.study import RunWriter
-from napari_sortingloss.training import reporter
-from napari_sortingloss.training.checkpoints import load_checkpoint
+from napari_sortingloss.training.loop import reporter
+from napari_sortingloss.training.loop.checkpoints import load_checkpoint
 
 
 def network_of(run):

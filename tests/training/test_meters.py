@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from napari_sortingloss.training import meters
 from napari_sortingloss.training.curves import Curve, main_curve
-from napari_sortingloss.training.interrupts import deaf, unbroken
-from napari_sortingloss.training.meters import Averages, Clock, Every, Recent, means, merge
-from napari_sortingloss.training.pictures import save_snapshot
+from napari_sortingloss.training.loop import meters
+from napari_sortingloss.training.loop.batch_pictures import save_snapshot
+from napari_sortingloss.training.loop.interrupts import deaf, unbroken
+from napari_sortingloss.training.loop.meters import Averages, Clock, Every, Recent, means, merge
 from napari_sortingloss.training.task import SnapshotData
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from toy_training import ToySettings, ToyTask
 
-from napari_sortingloss.training import pace as module
-from napari_sortingloss.training import speeds
-from napari_sortingloss.training.devices import pick_device
-from napari_sortingloss.training.pace import Laps, Pace, Part, seconds_for
+from napari_sortingloss.training.computer import pace as module
+from napari_sortingloss.training.computer import speeds
+from napari_sortingloss.training.computer.devices import pick_device
+from napari_sortingloss.training.computer.pace import Laps, Pace, Part, seconds_for
 from napari_sortingloss.training.trial import time_steps
 
 PARTS: dict[str, Part] = {"s": "step", "o": "other", "m": "measure", "w": "save"}

@@ -12,8 +12,8 @@ import torch
 
 from napari_sortingloss.errors import BadSetting
 from napari_sortingloss.events import Metrics, StateChanged
-from napari_sortingloss.training.checkpoints import load_checkpoint
-from napari_sortingloss.training.place import Place
+from napari_sortingloss.training.computer.place import Place
+from napari_sortingloss.training.loop.checkpoints import load_checkpoint
 
 pytestmark = pytest.mark.skipif(
     not torch.distributed.is_available(), reason="torch without torch.distributed"
@@ -76,8 +76,8 @@ import sys
 from pathlib import Path
 from toy_training import Trainer, ToyTask
 from napari_sortingloss.study import Study
-from napari_sortingloss.training.loop import fit
-from napari_sortingloss.training.place import Place
+from napari_sortingloss.training.loop.loop import fit
+from napari_sortingloss.training.computer.place import Place
 study = Study.open(Path(sys.argv[1]))
 trainer = Trainer(study, steps=6)
 first = Place.of_this_process().rank == 0

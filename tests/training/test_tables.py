@@ -8,10 +8,10 @@ import numpy as np
 from toy_training import ToySettings, ToyTask
 
 from napari_sortingloss.events import Event, Matrix, Metrics
-from napari_sortingloss.study.run_log import encode
-from napari_sortingloss.training.pace import Laps
-from napari_sortingloss.training.pictures import save_snapshot
-from napari_sortingloss.training.reporter import Reporter
+from napari_sortingloss.study.runs.event_log import encode
+from napari_sortingloss.training.computer.pace import Laps
+from napari_sortingloss.training.loop.batch_pictures import save_snapshot
+from napari_sortingloss.training.loop.reporter import Reporter
 from napari_sortingloss.training.task import MatrixData, SnapshotData
 
 

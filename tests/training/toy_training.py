@@ -17,7 +17,7 @@ from napari_sortingloss.events import Notice
 from napari_sortingloss.settings import Setting
 from napari_sortingloss.study import Study
 from napari_sortingloss.training.curves import Curve
-from napari_sortingloss.training.loop import fit
+from napari_sortingloss.training.loop.loop import fit
 from napari_sortingloss.training.settings import TrainSettings
 from napari_sortingloss.training.task import Batch, PretextTask, SnapshotData, StepOutput
 

@@ -28,7 +28,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication
 
 from napari_sortingloss.study import Study
-from napari_sortingloss.study.add import AddSettings, add
+from napari_sortingloss.study.exchange.add import AddSettings, add
 from napari_sortingloss.widgets import localize_actions, stage_layers
 from napari_sortingloss.widgets.localize import LocalizeWidget
 from napari_sortingloss.widgets.session import Session, session_of

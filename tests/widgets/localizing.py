@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from napari_sortingloss.boxes import NO_BOX, Box
 from napari_sortingloss.events import Event, Metrics, Progress, Result, StateChanged
 from napari_sortingloss.localize.grid import Grid
 from napari_sortingloss.localize.settings import LocalizeSettings
 from napari_sortingloss.pretext import settings_for
 from napari_sortingloss.study import Study
-from napari_sortingloss.study.boxes import NO_BOX, Box
-from napari_sortingloss.study.localizations import (
+from napari_sortingloss.study.localizations.reading import (
     Localization,
     LocalizationWriter,
     Profile,

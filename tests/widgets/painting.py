@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from napari_sortingloss.study import Study
-from napari_sortingloss.study.annotations import Annotations
+from napari_sortingloss.study.annotations.reading import Annotations
 from napari_sortingloss.study.classes import add_class
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from napari_sortingloss.events import Event, Metrics, Progress, Result, StateChanged
-from napari_sortingloss.segment.predict import PredictSettings
+from napari_sortingloss.segment.predict.job import PredictSettings
 from napari_sortingloss.segment.settings import FinetuneSettings
 from napari_sortingloss.study import RunWriter, Study
-from napari_sortingloss.study.annotation_editor import AnnotationEditor
+from napari_sortingloss.study.annotations.editor import AnnotationEditor
 from napari_sortingloss.study.classes import LabelClass, add_class, read_classes
-from napari_sortingloss.study.predictions import Prediction, PredictionWriter, find_prediction
+from napari_sortingloss.study.predictions.reading import Prediction, PredictionWriter, find_prediction
 
 STEPS = 20
 NAMES = ("body", "spine")

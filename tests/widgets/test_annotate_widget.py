@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QApplication, QLineEdit
 
 from napari_sortingloss.events import Progress, Result
 from napari_sortingloss.study import Study
-from napari_sortingloss.study.annotation_editor import AnnotationEditor
+from napari_sortingloss.study.annotations.editor import AnnotationEditor
 from napari_sortingloss.study.classes import read_classes
 from napari_sortingloss.widgets import annotate_classes, annotate_import, annotate_suggest
 from napari_sortingloss.widgets.annotate import AnnotateWidget
@@ -480,7 +480,7 @@ def test_a_run_can_be_asked_by_a_link(ready, study, qtbot, monkeypatch):
         yield Progress(done=1, total=1)
         yield Result(value={"slices": []})
 
-    import napari_sortingloss.segment.suggest as suggest
+    import napari_sortingloss.segment.suggest.job as suggest
 
     monkeypatch.setattr(suggest, "suggest", job)
     monkeypatch.setattr(annotate_suggest, "import_gently", lambda *modules: None)
@@ -520,14 +520,14 @@ def test_the_same_anatomy_in_another_volume_is_a_jump_and_a_way_back(ready, qtbo
 
 def looked_at(study: Study, run: str) -> None:
     """Leave what a run that was asked for suggestions leaves: what it sees in each volume, and its list."""
-    from napari_sortingloss.segment.embeddings import (
+    from napari_sortingloss.disk import atomic
+    from napari_sortingloss.segment.suggest.job import FILE
+    from napari_sortingloss.segment.suggest.slice_features import (
         SliceFeatures,
         sampled_positions,
         weights_stamp,
         write_features,
     )
-    from napari_sortingloss.segment.suggest import FILE
-    from napari_sortingloss.study import atomic
 
     seen_by = study.run(run)
     for volume in study.select(None):
@@ -653,7 +653,7 @@ def test_labels_in_a_file_with_several_volumes_are_imported_after_saying_which(
 def test_leaving_the_volume_during_an_import_takes_it_back_and_loses_nothing(
     ready, label_file, study, qtbot, monkeypatch
 ):
-    from napari_sortingloss.study import import_labels as module
+    from napari_sortingloss.study.exchange import import_labels as module
 
     path, _ = label_file
     stroke(ready.annotating.layer, (5, 8, 12), 2)

@@ -12,7 +12,7 @@ from qtpy.QtCore import QEvent, QPoint, Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_sortingloss.study import Study
-from napari_sortingloss.study.annotation_editor import AnnotationEditor
+from napari_sortingloss.study.annotations.editor import AnnotationEditor
 from napari_sortingloss.study.classes import read_classes, remove_class
 from napari_sortingloss.widgets import layers
 from napari_sortingloss.widgets.annotating import Annotating, annotating_of

@@ -12,7 +12,7 @@ from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_sortingloss.study.boxes import NO_BOX
+from napari_sortingloss.boxes import NO_BOX
 from napari_sortingloss.widgets.box_layer import BoxLayer, layer_order
 
 SHAPE = (24, 18, 30)

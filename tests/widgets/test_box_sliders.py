@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_sortingloss.study.boxes import NO_BOX
+from napari_sortingloss.boxes import NO_BOX
 from napari_sortingloss.widgets import words
 from napari_sortingloss.widgets.box_sliders import BoxSliders
 

@@ -15,7 +15,7 @@ import gc, sys, threading, time
 from napari_sortingloss.widgets.gentle_import import import_gently
 full = []
 gc.callbacks.append(lambda phase, info: full.append(info["generation"]) if phase == "start" else None)
-worker = threading.Thread(target=import_gently, args=("napari_sortingloss.training.loop",))
+worker = threading.Thread(target=import_gently, args=("napari_sortingloss.training.loop.loop",))
 before = len(full)
 worker.start()
 worker.join()

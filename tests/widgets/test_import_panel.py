@@ -14,9 +14,9 @@ from qtpy.QtCore import QMimeData, QPoint, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDragLeaveEvent
 
 from napari_sortingloss.formats.options import ReadOptions
-from napari_sortingloss.study import add as add_module
-from napari_sortingloss.study.add_settings import AddSettings
-from napari_sortingloss.study.convert import Stage
+from napari_sortingloss.study.exchange import add as add_module
+from napari_sortingloss.study.exchange.add_settings import AddSettings
+from napari_sortingloss.study.exchange.convert import Stage
 from napari_sortingloss.widgets import dialogs, new_study, survey
 from napari_sortingloss.widgets.fields import WholeBox
 from napari_sortingloss.widgets.import_panel import ImportPanel

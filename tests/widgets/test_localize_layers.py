@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_sortingloss.boxes import NO_BOX
 from napari_sortingloss.localize.grid import Grid
-from napari_sortingloss.study.boxes import NO_BOX
-from napari_sortingloss.study.localizations import Hull, Localization
+from napari_sortingloss.study.localizations.reading import Hull, Localization
 from napari_sortingloss.widgets import layers
 from napari_sortingloss.widgets.localize_layers import LocalizeLayers, _found, localize_layers_of, plan
 

@@ -17,10 +17,10 @@ from qtpy.QtWidgets import (
 from napari_sortingloss.errors import BadInput, OutOfSpace
 from napari_sortingloss.events import Progress
 from napari_sortingloss.pretext import settings_for
-from napari_sortingloss.pretext.pretrain import pretrain
+from napari_sortingloss.pretext.jobs.pretrain import pretrain
 from napari_sortingloss.study import Study
-from napari_sortingloss.study import localizations as store
-from napari_sortingloss.study.localizations import read_localization
+from napari_sortingloss.study.localizations import reading as store
+from napari_sortingloss.study.localizations.reading import read_localization
 from napari_sortingloss.widgets import dialogs, layers, localize_actions
 from napari_sortingloss.widgets.localize import LocalizeWidget
 from napari_sortingloss.widgets.localize_actions import ask_about

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.pretext import settings_for
 from napari_sortingloss.study import Study
-from napari_sortingloss.training.pace import Pace
+from napari_sortingloss.training.computer.pace import Pace
 from napari_sortingloss.training.settings import TrainSettings
 from napari_sortingloss.widgets import needs as module
 from napari_sortingloss.widgets.background import Background

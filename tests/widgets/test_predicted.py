@@ -8,7 +8,7 @@ from segmenting import paint, predict_one, trained
 
 from napari_sortingloss.errors import StudyError
 from napari_sortingloss.study import Study
-from napari_sortingloss.study.predictions import prediction_path, remove_growing
+from napari_sortingloss.study.predictions.reading import prediction_path, remove_growing
 from napari_sortingloss.widgets.predicted import look_at_predictions
 
 

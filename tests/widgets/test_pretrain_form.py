@@ -49,7 +49,7 @@ def test_every_input_has_a_label_and_a_name_for_screen_readers(form):
 
 
 def test_it_says_what_a_run_needs_on_how_many_cores(form, qtbot, monkeypatch):
-    monkeypatch.setattr("napari_sortingloss.training.devices.usable_cores", lambda: 8)
+    monkeypatch.setattr("napari_sortingloss.training.computer.devices.usable_cores", lambda: 8)
     form.estimate()
     qtbot.waitUntil(lambda: "on\N{NO-BREAK SPACE}7\N{NO-BREAK SPACE}cores" in form.needs.text())
     assert "MB" in form.needs.text()

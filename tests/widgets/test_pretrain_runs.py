@@ -121,7 +121,7 @@ def test_closing_napari_in_the_middle_leaves_a_run_that_goes_on_later(own_viewer
     (run,) = Study.open(study.path).runs()
     assert run.state() == "stopped"
     reached = run.summary()["step"]
-    from napari_sortingloss.pretext.pretrain import pretrain
+    from napari_sortingloss.pretext.jobs.pretrain import pretrain
 
     *_, last = pretrain(study, resume=run.id, changes={"steps": reached + 2})
     assert last.value["steps"] == reached + 2

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from qtpy.QtCore import QPointF, Qt
 
-from napari_sortingloss.study.boxes import NO_BOX
-from napari_sortingloss.study.localizations import Profile
+from napari_sortingloss.boxes import NO_BOX
+from napari_sortingloss.study.localizations.reading import Profile
 from napari_sortingloss.widgets.profile_plot import ProfilePlot
 from napari_sortingloss.widgets.theme import colors
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from napari_sortingloss.events import Metrics, Notice, Progress, Snapshot
-from napari_sortingloss.study.run_log import encode
+from napari_sortingloss.study.runs.event_log import encode
 from napari_sortingloss.widgets.background import Background
 from napari_sortingloss.widgets.run_watch import RunHistory, RunWatcher, smooth
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from segmenting import paint
 
-from napari_sortingloss.study.annotation_editor import AnnotationEditor
+from napari_sortingloss.study.annotations.editor import AnnotationEditor
 from napari_sortingloss.widgets.preview_layer import SliceAt
 from napari_sortingloss.widgets.segment_correct import fill
 

@@ -11,7 +11,7 @@ import segmenting as seg
 from segmenting import mine, paint, see, show_volume
 
 from napari_sortingloss.study import Study
-from napari_sortingloss.study.annotations import Annotations
+from napari_sortingloss.study.annotations.reading import Annotations
 from napari_sortingloss.widgets.annotating import annotating_of
 from napari_sortingloss.widgets.run_fields import DETACHED
 from napari_sortingloss.widgets.segment import SegmentWidget
@@ -120,7 +120,7 @@ def test_a_run_in_a_process_of_its_own_is_watched_and_stopped_from_here(stage, v
 
 
 def test_one_class_on_partial_slices_alone_is_refused_in_the_bar(stage, study, qtbot):
-    from napari_sortingloss.study.annotation_editor import AnnotationEditor
+    from napari_sortingloss.study.annotations.editor import AnnotationEditor
 
     for name, indices in seg.SLICES.items():
         with AnnotationEditor(study, name) as editor:

@@ -18,8 +18,8 @@ from segmenting import begin, finish, measure, mine, paint, predict_one, see, sh
 from napari_sortingloss.errors import OutOfSpace
 from napari_sortingloss.events import Progress
 from napari_sortingloss.study import RunWriter, Study
-from napari_sortingloss.study.annotations import Annotations
-from napari_sortingloss.study.predictions import growing_prediction
+from napari_sortingloss.study.annotations.reading import Annotations
+from napari_sortingloss.study.predictions.reading import growing_prediction
 from napari_sortingloss.widgets import dialogs, segment_predict, segment_runs
 from napari_sortingloss.widgets.annotating import annotating_of
 from napari_sortingloss.widgets.segment import SegmentWidget
@@ -287,7 +287,7 @@ def test_the_settings_of_a_taught_run_are_shown_with_its_tick(ready, study, qtbo
 
 # ------------------------------------------------------------------------------------------------ live preview
 def test_the_preview_follows_the_slice_in_view_while_a_run_trains(ready, study, train, viewer, qtbot):
-    from napari_sortingloss.study.previews import PreviewPicture, read_request, write_preview
+    from napari_sortingloss.study.runs.live_preview import PreviewPicture, read_request, write_preview
 
     show_volume(ready, qtbot, "fish_a")
     writer = train()
@@ -325,7 +325,7 @@ def test_the_preview_follows_the_slice_in_view_while_a_run_trains(ready, study, 
 
 
 def test_the_preview_lies_right_across_another_axis(ready, study, train, viewer, qtbot):
-    from napari_sortingloss.study.previews import PreviewPicture, read_request, write_preview
+    from napari_sortingloss.study.runs.live_preview import PreviewPicture, read_request, write_preview
     from napari_sortingloss.widgets import view
 
     show_volume(ready, qtbot, "fish_a")

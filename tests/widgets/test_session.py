@@ -15,7 +15,7 @@ from napari_sortingloss.errors import StudyError
 from napari_sortingloss.events import Event, Progress
 from napari_sortingloss.formats import array_source
 from napari_sortingloss.study import Study
-from napari_sortingloss.study.add import AddSettings, add
+from napari_sortingloss.study.exchange.add import AddSettings, add
 from napari_sortingloss.widgets import session as session_module
 from napari_sortingloss.widgets.activity import SPEED
 from napari_sortingloss.widgets.recent import recent_studies, remember_study

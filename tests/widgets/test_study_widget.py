@@ -18,7 +18,7 @@ from qtpy.QtWidgets import QLabel
 from napari_sortingloss.errors import BadInput, NeedsOption
 from napari_sortingloss.events import Result
 from napari_sortingloss.study import Study
-from napari_sortingloss.study import add as add_module
+from napari_sortingloss.study.exchange import add as add_module
 from napari_sortingloss.widgets import dialogs
 from napari_sortingloss.widgets.reading import ReadingDialog
 from napari_sortingloss.widgets.session import Session
@@ -462,7 +462,7 @@ def test_after_a_flip_the_bar_says_what_came_of_it(full, study, monkeypatch, qtb
         (name,) = settings.volumes
         yield Result(value={"volumes": [{"name": name, "spearman": spearman, "flipped": spearman < -0.5}]})
 
-    monkeypatch.setattr("napari_sortingloss.pretext.order.order", ordered)
+    monkeypatch.setattr("napari_sortingloss.pretext.jobs.order.order", ordered)
     mark_flipped(study, "fish_b")
     full.session.refresh()
     qtbot.waitUntil(lambda: full.session.states["fish_b"].flipped)
@@ -476,7 +476,7 @@ def test_ordering_again_that_fails_is_explained_and_the_flip_stays(full, study, 
         raise BadInput("Cannot order the volumes", "the run has no weights yet", "wait for it")
         yield
 
-    monkeypatch.setattr("napari_sortingloss.pretext.order.order", no_weights)
+    monkeypatch.setattr("napari_sortingloss.pretext.jobs.order.order", no_weights)
     mark_flipped(study, "fish_a")
     full.session.refresh()
     qtbot.waitUntil(lambda: full.session.states["fish_a"].flipped)

@@ -94,7 +94,7 @@ def small_sample(monkeypatch: pytest.MonkeyPatch, make_volume: Any) -> list[int]
 
     def small(path: Path) -> Iterator[Event]:
         from napari_sortingloss.formats import array_source
-        from napari_sortingloss.study.add import AddSettings, add
+        from napari_sortingloss.study.exchange.add import AddSettings, add
 
         made.append(1)
         study = Study.create(path)

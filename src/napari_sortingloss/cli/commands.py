@@ -13,12 +13,12 @@ from napari_sortingloss.cli.demo_settings import DemoSettings
 from napari_sortingloss.cli.options import as_tuples
 from napari_sortingloss.errors import BadInput
 from napari_sortingloss.pretext import TASKS, settings_for
-from napari_sortingloss.pretext.order import OrderSettings
-from napari_sortingloss.pretext.order import order as order_job
+from napari_sortingloss.pretext.jobs.order import OrderSettings
+from napari_sortingloss.pretext.jobs.order import order as order_job
 from napari_sortingloss.study import Study
-from napari_sortingloss.study.add_settings import AddSettings
-from napari_sortingloss.study.crop_settings import CropSettings
-from napari_sortingloss.study.export import ExportSettings
+from napari_sortingloss.study.crops.settings import CropSettings
+from napari_sortingloss.study.exchange.add_settings import AddSettings
+from napari_sortingloss.study.exchange.export import ExportSettings
 
 
 def demo(study: Path | None = None, /, *, gui: bool = True, json: bool = False, **values: Any) -> int:
@@ -38,7 +38,7 @@ def new(study: Path, /, *, json: bool = False) -> int:
 
 def add(study: Path, /, *paths: Path, json: bool = False, **values: Any) -> int:
     """Import volumes; bad input if any file could not be read."""
-    from napari_sortingloss.study.add import add as job
+    from napari_sortingloss.study.exchange.add import add as job
 
     if not paths:
         raise BadInput("Cannot add volumes", "no file was named", "name at least one file or folder")
@@ -64,7 +64,7 @@ def pretrain(
     **values: Any,
 ) -> int:
     """Train a new run, or go on with one."""
-    from napari_sortingloss.pretext.pretrain import pretrain as job
+    from napari_sortingloss.pretext.jobs.pretrain import pretrain as job
 
     given = as_tuples(values)
     if resume is None:
@@ -94,7 +94,7 @@ def localize(study: Path, /, *, json: bool = False, **values: Any) -> int:
 
 def crop(study: Path, /, *volumes: str, json: bool = False, **values: Any) -> int:
     """Cut volumes to their boxes; bad input if any could not be cut."""
-    from napari_sortingloss.study.crop import crop as job
+    from napari_sortingloss.study.crops.job import crop as job
 
     settings = CropSettings(**as_tuples(values), volumes=volumes)
     result = drive(job(Study.open(study), settings), as_json=json, summary=summaries.crop)
@@ -103,7 +103,7 @@ def crop(study: Path, /, *volumes: str, json: bool = False, **values: Any) -> in
 
 def export(study: Path, volume: str, /, *, json: bool = False, **values: Any) -> int:
     """Write a volume, or a part or a map of it, to a file."""
-    from napari_sortingloss.study.export import export as job
+    from napari_sortingloss.study.exchange.export import export as job
 
     settings = ExportSettings(**as_tuples(values), volume=volume)
     drive(job(Study.open(study), settings), as_json=json, summary=summaries.export)

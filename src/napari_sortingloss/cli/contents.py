@@ -79,7 +79,7 @@ def _result(run: Run) -> str:
 
 def _localization(study: Study, volume: str) -> dict[str, Any] | None:
     """Return where the specimen of a volume is, or None where nobody looked."""
-    from napari_sortingloss.study.localizations import read_localization
+    from napari_sortingloss.study.localizations.reading import read_localization
 
     try:
         found = read_localization(study, volume)
@@ -98,7 +98,7 @@ def _localization(study: Study, volume: str) -> dict[str, Any] | None:
 
 def _annotations(study: Study, volume: str) -> dict[str, Any]:
     """Return how many slices of a volume are annotated, and which."""
-    from napari_sortingloss.study.annotations import Annotations
+    from napari_sortingloss.study.annotations.reading import Annotations
 
     try:
         found = Annotations(study, volume).slices()
@@ -113,7 +113,7 @@ def _annotations(study: Study, volume: str) -> dict[str, Any]:
 
 def _predictions(study: Study, volume: str) -> list[dict[str, Any]]:
     """Return which runs have labelled a volume, the newest first."""
-    from napari_sortingloss.study.predictions import find_prediction, predicted_runs
+    from napari_sortingloss.study.predictions.reading import find_prediction, predicted_runs
 
     found, damaged = [], []
     for run in predicted_runs(study, volume):

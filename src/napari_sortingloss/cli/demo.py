@@ -89,8 +89,8 @@ def demo_job(settings: DemoSettings) -> Iterator[Event]:
     from napari_sortingloss.localize.job import localize
     from napari_sortingloss.pretext import settings_for
     from napari_sortingloss.pretext.directions import directions
-    from napari_sortingloss.pretext.order import OrderSettings, order
-    from napari_sortingloss.pretext.pretrain import pretrain
+    from napari_sortingloss.pretext.jobs.order import OrderSettings, order
+    from napari_sortingloss.pretext.jobs.pretrain import pretrain
 
     began = time.monotonic()
     folder = (settings.folder or FOLDER).absolute()
@@ -164,9 +164,9 @@ def _segmented(
 ) -> Generator[Event, None, tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any], dict[str, Any]]]:
     """Paint, fine-tune, predict and evaluate; return the slices and the results."""
     from napari_sortingloss.cli.demo_painter import paint
-    from napari_sortingloss.segment.evaluate import EvaluateSettings, evaluate
-    from napari_sortingloss.segment.finetune import finetune
-    from napari_sortingloss.segment.predict import PredictSettings, predict
+    from napari_sortingloss.segment.evaluate.job import EvaluateSettings, evaluate
+    from napari_sortingloss.segment.finetune.job import finetune
+    from napari_sortingloss.segment.predict.job import PredictSettings, predict
     from napari_sortingloss.segment.settings import FinetuneSettings
 
     # Where no fish was found, its whole volume is segmented.
@@ -192,8 +192,8 @@ def _segmented(
 
 def _crops(study: Study, run: str, names: Sequence[str]) -> Iterator[Event]:
     """Cut out the fish that were found and of which there is no crop yet."""
-    from napari_sortingloss.study.crop import CropSettings, crop
-    from napari_sortingloss.study.localizations import find_localization
+    from napari_sortingloss.study.crops.job import CropSettings, crop
+    from napari_sortingloss.study.localizations.reading import find_localization
 
     cut = {record.parent for record in study.volumes.values()}
     found = [name for name in names if not find_localization(study, name, run).is_empty]

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sortingloss.events import Event, Notice, Progress, Result
-from napari_sortingloss.study.references import FOLDER as REFERENCES
 from napari_sortingloss.study.schema import AXES, Axis
+from napari_sortingloss.study.volumes.references import FOLDER as REFERENCES
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study, Volume
@@ -46,8 +46,8 @@ def paint(study: Study, volumes: Sequence[str], count: int) -> Iterator[Event]:
         `Progress` in slices, and last a `Result` with ``slices``: ``{"volume", "axis", "index"}`` of each annotated
         slice of these volumes, the index along the array.
     """
-    from napari_sortingloss.study.annotation_editor import AnnotationEditor
-    from napari_sortingloss.study.annotations import Annotations
+    from napari_sortingloss.study.annotations.editor import AnnotationEditor
+    from napari_sortingloss.study.annotations.reading import Annotations
     from napari_sortingloss.study.classes import read_classes
 
     values = [one.value for one in read_classes(study)]
@@ -125,7 +125,7 @@ def _beside(
     study: Study, name: str, reference: NDArray[np.uint8], axis: Axis, index: int
 ) -> NDArray[np.uint8]:
     """Return a slice of the reference; where it crosses what was painted before, that stays."""
-    from napari_sortingloss.study.annotations import Annotations
+    from napari_sortingloss.study.annotations.reading import Annotations
 
     before = Annotations(study, name).read_slice(axis, index)
     return np.where(before > 0, before, np.moveaxis(reference, AXES.index(axis), 0)[index])

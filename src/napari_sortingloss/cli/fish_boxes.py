@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sortingloss.study.boxes import Box, box_of, share_of, shifted, whole
+from napari_sortingloss.boxes import Box, box_of, share_of, shifted, whole
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study, VolumeRecord
-    from napari_sortingloss.study.localizations import Localization
+    from napari_sortingloss.study.localizations.reading import Localization
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def fish_boxes(study: Study, run: str, names: Iterable[str], held_back: Sequence
     held_back : sequence of str
         Those that the network never trained on.
     """
-    from napari_sortingloss.study.localizations import find_localization
+    from napari_sortingloss.study.localizations.reading import find_localization
 
     volumes, sample = study.volumes, study.settings["sample"]
     return [

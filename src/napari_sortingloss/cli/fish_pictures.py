@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sortingloss.study.boxes import Box
+from napari_sortingloss.boxes import Box
 
 if TYPE_CHECKING:
     from napari_sortingloss.localize.grid import Grid

@@ -34,8 +34,8 @@ def write_plot(folder: Path, result: Mapping[str, Any]) -> Path:
     OutOfSpace, UserError
         If it cannot be written.
     """
+    from napari_sortingloss.disk.atomic import write_bytes
     from napari_sortingloss.errors import readable_os_errors
-    from napari_sortingloss.study.atomic import write_bytes
 
     path = folder / FILE
     with readable_os_errors("Cannot draw the learning curve"):

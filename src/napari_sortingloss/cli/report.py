@@ -84,7 +84,7 @@ def write_report(path: Path, story: Story) -> None:
         The HTML file; replaced at once when the new one is complete.
     story : Story
     """
-    from napari_sortingloss.study.atomic import write_bytes
+    from napari_sortingloss.disk.atomic import write_bytes
 
     study, fish = story.study, story.fish
     run, tuned = study.run(story.trained["run"]), study.run(story.tuned["run"])
@@ -210,7 +210,7 @@ def _training(run: Run, trained: Mapping[str, Any]) -> str:
 
 
 def _order(run: Run, ordered: Mapping[str, Any]) -> str:
-    from napari_sortingloss.pretext.order import read_order
+    from napari_sortingloss.pretext.jobs.order import read_order
 
     rows = "".join(
         f"<tr><td>{escape(v['name'])}</td><td class=n>{v['mean_displacement']:.1f}</td>"

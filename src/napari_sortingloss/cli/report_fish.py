@@ -14,7 +14,7 @@ from napari_sortingloss.cli.console import time_text
 from napari_sortingloss.cli.fish_boxes import FishBox, mean_error
 from napari_sortingloss.cli.fish_pictures import Frame
 from napari_sortingloss.cli.summaries import box_text
-from napari_sortingloss.study.convert import bytes_text
+from napari_sortingloss.study.exchange.convert import bytes_text
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study

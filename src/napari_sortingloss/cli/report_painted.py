@@ -24,9 +24,9 @@ from napari_sortingloss.cli.report_parts import (
     table,
 )
 from napari_sortingloss.cli.svg import Line, plot
-from napari_sortingloss.segment.dataset import read_slice
+from napari_sortingloss.segment.finetune.dataset import read_slice
 from napari_sortingloss.slices.along import SlicesAlong
-from napari_sortingloss.study.annotations import Annotations
+from napari_sortingloss.study.annotations.reading import Annotations
 from napari_sortingloss.study.schema import AXES, Axis
 
 if TYPE_CHECKING:

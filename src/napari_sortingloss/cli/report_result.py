@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sortingloss.boxes import whole
 from napari_sortingloss.cli import label_pictures as pictures
 from napari_sortingloss.cli.console import time_text
 from napari_sortingloss.cli.fish_pictures import stretched
 from napari_sortingloss.cli.report_parts import chip, chips, names, number, picture, table
-from napari_sortingloss.study.boxes import whole
-from napari_sortingloss.study.predictions import find_prediction
-from napari_sortingloss.study.references import FOLDER as REFERENCES
+from napari_sortingloss.study.predictions.reading import find_prediction
+from napari_sortingloss.study.volumes.references import FOLDER as REFERENCES
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study, VolumeRecord

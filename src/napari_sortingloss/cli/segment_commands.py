@@ -21,8 +21,8 @@ def classes(study: Path, /, *, json: bool = False, **values: Any) -> int:
 
 def import_labels(study: Path, volume: str, path: Path, /, *, json: bool = False, **values: Any) -> int:
     """Read painted labels from a file."""
-    from napari_sortingloss.study.import_labels import import_labels as job
-    from napari_sortingloss.study.import_labels_settings import ImportLabelsSettings
+    from napari_sortingloss.study.exchange.import_labels import import_labels as job
+    from napari_sortingloss.study.exchange.import_labels_settings import ImportLabelsSettings
 
     settings = ImportLabelsSettings(**as_tuples(values), volume=volume, path=path)
     drive(job(Study.open(study), settings), as_json=json, summary=summaries.import_labels)
@@ -31,8 +31,8 @@ def import_labels(study: Path, volume: str, path: Path, /, *, json: bool = False
 
 def annotate(study: Path, /, *, json: bool = False, **values: Any) -> int:
     """Let a simulated annotator paint slices."""
-    from napari_sortingloss.segment.annotate import AnnotateSettings
-    from napari_sortingloss.segment.annotate import annotate as job
+    from napari_sortingloss.segment.annotator.simulated import AnnotateSettings
+    from napari_sortingloss.segment.annotator.simulated import annotate as job
 
     settings = AnnotateSettings(**as_tuples(values))
     drive(job(Study.open(study), settings), as_json=json, summary=summaries.annotate)
@@ -41,8 +41,8 @@ def annotate(study: Path, /, *, json: bool = False, **values: Any) -> int:
 
 def suggest(study: Path, /, *, json: bool = False, **values: Any) -> int:
     """Say which slices to annotate next, and why."""
-    from napari_sortingloss.segment.suggest import SuggestSettings
-    from napari_sortingloss.segment.suggest import suggest as job
+    from napari_sortingloss.segment.suggest.job import SuggestSettings
+    from napari_sortingloss.segment.suggest.job import suggest as job
 
     settings = SuggestSettings(**as_tuples(values))
     drive(job(Study.open(study), settings), as_json=json, summary=summaries.suggest)
@@ -53,7 +53,7 @@ def finetune(
     study: Path, /, *, resume: str | None = None, name: str = "", json: bool = False, **values: Any
 ) -> int:
     """Train a segmentation network, or go on with one."""
-    from napari_sortingloss.segment.finetune import finetune as job
+    from napari_sortingloss.segment.finetune.job import finetune as job
     from napari_sortingloss.segment.settings import FinetuneSettings
 
     given = as_tuples(values)
@@ -67,8 +67,8 @@ def finetune(
 
 def predict(study: Path, /, *, json: bool = False, **values: Any) -> int:
     """Label whole volumes."""
-    from napari_sortingloss.segment.predict import PredictSettings
-    from napari_sortingloss.segment.predict import predict as job
+    from napari_sortingloss.segment.predict.job import PredictSettings
+    from napari_sortingloss.segment.predict.job import predict as job
 
     settings = PredictSettings(**as_tuples(values))
     drive(job(Study.open(study), settings), as_json=json, summary=summaries.predict)
@@ -77,8 +77,8 @@ def predict(study: Path, /, *, json: bool = False, **values: Any) -> int:
 
 def evaluate(study: Path, /, *, json: bool = False, **values: Any) -> int:
     """Score predictions against references."""
-    from napari_sortingloss.segment.evaluate import EvaluateSettings
-    from napari_sortingloss.segment.evaluate import evaluate as job
+    from napari_sortingloss.segment.evaluate.job import EvaluateSettings
+    from napari_sortingloss.segment.evaluate.job import evaluate as job
 
     settings = EvaluateSettings(**as_tuples(values))
     drive(job(Study.open(study), settings), as_json=json, summary=summaries.evaluate)
@@ -88,8 +88,8 @@ def evaluate(study: Path, /, *, json: bool = False, **values: Any) -> int:
 def learning_curve(study: Path, /, *, json: bool = False, **values: Any) -> int:
     """Measure how the scores grow with the number of annotated slices, and draw it."""
     from napari_sortingloss.cli.learning_curve_plot import write_plot
-    from napari_sortingloss.segment.learning_curve import LearningCurveSettings
-    from napari_sortingloss.segment.learning_curve import learning_curve as job
+    from napari_sortingloss.segment.learning_curve.job import LearningCurveSettings
+    from napari_sortingloss.segment.learning_curve.job import learning_curve as job
 
     settings = LearningCurveSettings.of(**as_tuples(values))
     result = dict(follow(job(Study.open(study), settings)))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from napari_sortingloss.boxes import NO_BOX
 from napari_sortingloss.cli.console import COUNTS, time_text
 from napari_sortingloss.pretext import can_order
 from napari_sortingloss.pretext.directions import directions, word
 from napari_sortingloss.pretext.headline import measured_on
-from napari_sortingloss.study.boxes import NO_BOX
-from napari_sortingloss.study.convert import bytes_text
+from napari_sortingloss.study.exchange.convert import bytes_text
 
 Result = Mapping[str, Any]
 

@@ -23,10 +23,10 @@ def entries(task: str) -> list[Entry]:
     from napari_sortingloss.cli.demo_settings import DemoSettings
     from napari_sortingloss.localize import LocalizeSettings
     from napari_sortingloss.pretext import TASKS, settings_for
-    from napari_sortingloss.pretext.order import OrderSettings
-    from napari_sortingloss.study.add_settings import AddSettings
-    from napari_sortingloss.study.crop_settings import CropSettings
-    from napari_sortingloss.study.export import ExportSettings
+    from napari_sortingloss.pretext.jobs.order import OrderSettings
+    from napari_sortingloss.study.crops.settings import CropSettings
+    from napari_sortingloss.study.exchange.add_settings import AddSettings
+    from napari_sortingloss.study.exchange.export import ExportSettings
 
     return [
         Entry(
@@ -102,13 +102,13 @@ def _segment_entries() -> list[Entry]:
     """Return the commands in the order in which a study goes through them."""
     from napari_sortingloss.cli import segment_commands as commands
     from napari_sortingloss.cli.classes_command import ClassesSettings
-    from napari_sortingloss.segment.annotate import AnnotateSettings
-    from napari_sortingloss.segment.evaluate import EvaluateSettings
-    from napari_sortingloss.segment.learning_curve import SETTLED_HERE, LearningCurveSettings
-    from napari_sortingloss.segment.predict import PredictSettings
+    from napari_sortingloss.segment.annotator.simulated import AnnotateSettings
+    from napari_sortingloss.segment.evaluate.job import EvaluateSettings
+    from napari_sortingloss.segment.learning_curve.job import SETTLED_HERE, LearningCurveSettings
+    from napari_sortingloss.segment.predict.job import PredictSettings
     from napari_sortingloss.segment.settings import FinetuneSettings
-    from napari_sortingloss.segment.suggest import SuggestSettings
-    from napari_sortingloss.study.import_labels_settings import ImportLabelsSettings
+    from napari_sortingloss.segment.suggest.job import SuggestSettings
+    from napari_sortingloss.study.exchange.import_labels_settings import ImportLabelsSettings
 
     return [
         Entry(

@@ -18,5 +18,5 @@ __all__ = [
     "write_volume",
 ]
 
-from napari_sortingloss.formats.plain import array_source
-from napari_sortingloss.formats.writers import WRITABLE, write_volume
+from napari_sortingloss.formats.readers.plain import array_source
+from napari_sortingloss.formats.writers.write import WRITABLE, write_volume

@@ -10,8 +10,8 @@ from natsort import natsorted
 
 from napari_sortingloss.errors import BadInput
 from napari_sortingloss.formats.naming import family_of, suffix_of
-from napari_sortingloss.formats.omezarr import MARKERS
 from napari_sortingloss.formats.options import ReadOptions
+from napari_sortingloss.formats.readers.omezarr import MARKERS
 from napari_sortingloss.formats.refusals import collected_log
 
 _JUNK = ("thumbs.db", "desktop.ini", "__macosx", "dicomdir")
@@ -64,7 +64,7 @@ def contents(folder: Path, options: ReadOptions) -> FolderContents:
     Hidden files, files of unknown suffix, the voxel files of detached headers, previews beside volumes and studies are
     left out.
     """
-    from napari_sortingloss.formats.dicom_headers import is_dicom
+    from napari_sortingloss.formats.readers.dicom_headers import is_dicom
 
     found = FolderContents()
     tiffs: list[Path] = []
@@ -121,7 +121,7 @@ def _sort_tiffs(found: FolderContents, tiffs: list[Path]) -> None:
 
 def is_stack(path: Path) -> bool | None:
     """Whether a TIFF file holds more than one slice; None if it cannot be read."""
-    from napari_sortingloss.formats.tiff import announced_slices, open_tiff_file
+    from napari_sortingloss.formats.readers.tiff import announced_slices, open_tiff_file
 
     try:
         with open_tiff_file(path) as tif, collected_log("tifffile"):

@@ -20,7 +20,7 @@ from napari_sortingloss.formats.refusals import cannot_read, not_this_format, re
 from napari_sortingloss.formats.sniff import content_of
 from napari_sortingloss.formats.source import VoxelSource
 
-_ROOM = "napari_sortingloss.formats"
+_ROOM = "napari_sortingloss.formats.readers"
 _OPENERS = {
     "tiff": "tiff:open_tiff",
     "nifti": "nifti:open_nifti",
@@ -94,7 +94,7 @@ def _open_file(path: Path, options: ReadOptions, what: str) -> VoxelSource:
     if family == "picture":
         if content not in _PICTURE_KINDS:
             raise not_this_format(what, "PNG, JPEG or BMP")
-        from napari_sortingloss.formats.pictures import picture_header
+        from napari_sortingloss.formats.readers.pictures import picture_header
         from napari_sortingloss.formats.refusals import two_d
 
         raise two_d(what, picture_header(path).shape)
@@ -143,7 +143,7 @@ def _open_folder(folder: Path, options: ReadOptions, what: str) -> VoxelSource:
     if found.dicom:
         return _open("dicom", folder, options)
     if found.slices:
-        from napari_sortingloss.formats.slice_folder import open_slices
+        from napari_sortingloss.formats.readers.slice_folder import open_slices
 
         return open_slices(folder, found.slices)
     inner = [p for sub in found.folders for p in _in_folder(sub, options, 1)]
@@ -208,7 +208,7 @@ def _in_folder(folder: Path, options: ReadOptions, depth: int) -> list[Path]:
     found = contents(folder, options)
     sources = list(found.volumes)
     if found.dicom:
-        from napari_sortingloss.formats.dicom import find_series
+        from napari_sortingloss.formats.readers.dicom import find_series
 
         series = find_series(folder)
         if len(series) == 1 and not found.volumes:
@@ -225,8 +225,8 @@ def _in_folder(folder: Path, options: ReadOptions, depth: int) -> list[Path]:
 
 def _given_file(path: Path, family: str, series: set[str]) -> list[Path]:
     """Replace one of several slices by what they belong to; `series` collects the DICOM series seen so far."""
-    from napari_sortingloss.formats.dicom_headers import group_series
     from napari_sortingloss.formats.folders import is_stack
+    from napari_sortingloss.formats.readers.dicom_headers import group_series
 
     if family == "dicom":
         new = [s.uid for s in group_series([path]) if s.uid not in series]

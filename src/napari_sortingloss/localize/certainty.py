@@ -21,7 +21,7 @@ SAMPLES = 128
 
 
 class Judge(Protocol):
-    """What knows the certainty of slices; `napari_sortingloss.pretext.rotation_certainty.RotationCertainty` is one."""
+    """What knows the certainty of slices; `napari_sortingloss.pretext.rotation.certainty.RotationCertainty` is one."""
 
     def along(
         self, volume: Volume, axis: Axis, positions: NDArray[np.intp], /
@@ -67,7 +67,7 @@ def certainty_curves(
     Parameters
     ----------
     judge : Judge
-        From `napari_sortingloss.pretext.rotation_certainty.load_rotation`.
+        From `napari_sortingloss.pretext.rotation.certainty.load_rotation`.
     volume : Volume
     step : int, optional
         Looks at every so manieth slice, see `sampled`.

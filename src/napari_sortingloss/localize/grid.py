@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sortingloss.study.boxes import NO_BOX, Box, Shape
+from napari_sortingloss.boxes import NO_BOX, Box, Shape
 from napari_sortingloss.study.schema import Axis
 
 Triple = tuple[float, float, float]

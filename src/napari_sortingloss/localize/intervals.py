@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_sortingloss.boxes import Box
 from napari_sortingloss.localize.grid import Grid
-from napari_sortingloss.study.boxes import Box
 
 SMOOTH = 0.02
 """Width (standard deviation) of the Gaussian that smooths a curve, as a share of the side."""

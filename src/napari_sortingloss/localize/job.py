@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sortingloss.boxes import NO_BOX, Box, grown
 from napari_sortingloss.errors import BadInput, BadSetting, OutOfMemory, StudyError
 from napari_sortingloss.events import Event, Notice, Progress, Result
 from napari_sortingloss.localize.grid import Grid
@@ -19,8 +20,7 @@ from napari_sortingloss.localize.resample import block_mean, step_for
 from napari_sortingloss.localize.review import HALF
 from napari_sortingloss.localize.settings import LocalizeSettings
 from napari_sortingloss.pretext import choose_task_that, locates_with
-from napari_sortingloss.study.boxes import NO_BOX, Box, grown
-from napari_sortingloss.study.localizations import (
+from napari_sortingloss.study.localizations.reading import (
     Localization,
     LocalizationWriter,
     Profile,
@@ -197,7 +197,7 @@ def _scores(run: Run, settings: LocalizeSettings, stack: ExitStack) -> _Look:
 def _certainty(run: Run, settings: LocalizeSettings, stack: ExitStack) -> _Look:
     from napari_sortingloss.localize.certainty import certainty_curves
     from napari_sortingloss.localize.intervals import INSIDE, fused_map, interval
-    from napari_sortingloss.pretext.rotation_certainty import load_rotation
+    from napari_sortingloss.pretext.rotation.certainty import load_rotation
 
     for name in ("statistic", "passes", "grid"):
         if getattr(settings, name) is not None:

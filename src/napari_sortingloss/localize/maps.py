@@ -26,8 +26,8 @@ from napari_sortingloss.study.schema import AXES
 if TYPE_CHECKING:
     from napari_sortingloss.localize.settings import LocalizeSettings
     from napari_sortingloss.pretext.loading import Trained
-    from napari_sortingloss.pretext.scoring import SortingNetwork
-    from napari_sortingloss.pretext.sorting_settings import SortingSettings
+    from napari_sortingloss.pretext.sorting.scoring import SortingNetwork
+    from napari_sortingloss.pretext.sorting.settings import SortingSettings
     from napari_sortingloss.study import Volume
 
 BATCH = 16

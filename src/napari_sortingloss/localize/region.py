@@ -8,9 +8,9 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sortingloss.boxes import NO_BOX, Box, Shape, share_of
 from napari_sortingloss.localize.grid import Grid, Triple
-from napari_sortingloss.study.boxes import NO_BOX, Box, Shape, share_of
-from napari_sortingloss.study.localization_record import Hull
+from napari_sortingloss.study.localizations.record import Hull
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]

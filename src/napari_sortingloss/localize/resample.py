@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sortingloss.boxes import Shape
 from napari_sortingloss.localize.grid import Grid
-from napari_sortingloss.study.boxes import Shape
 
 Floats = NDArray[np.float32]
 

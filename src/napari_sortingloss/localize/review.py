@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari_sortingloss.localize.grid import Grid
 from napari_sortingloss.localize.intervals import INSIDE
 from napari_sortingloss.localize.region import Floats, Region, find_region
-from napari_sortingloss.study.localizations import Localization, find_localization, read_map
+from napari_sortingloss.study.localizations.reading import Localization, find_localization, read_map
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study, VolumeRecord
@@ -77,7 +77,7 @@ def load(study: Study, volume: str, run: str | None = None) -> Review:
     study : Study
     volume : str
     run : str, optional
-        See `napari_sortingloss.study.localizations.read_localization` for what is chosen without it.
+        See `napari_sortingloss.study.localizations.reading.read_localization` for what is chosen without it.
 
     Raises
     ------

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_sortingloss.errors import BadInput, BadSetting
-from napari_sortingloss.networks.encoders import Encoder, OutputStride
+from napari_sortingloss.networks.encoders.resnet import Encoder, OutputStride
 from napari_sortingloss.pretext import choose_task_that
 
 SMALLEST = 1e-6
@@ -86,7 +86,7 @@ class DropoutVariance:
 
     Examples
     --------
-    >>> from napari_sortingloss.networks.encoders import build_encoder
+    >>> from napari_sortingloss.networks.encoders.resnet import build_encoder
     >>> encoder = build_encoder("resnet18", dropout=0.1).eval()
     >>> variance = DropoutVariance(encoder, passes=3, stride=16)
     >>> variance(torch.zeros((2, 64, 64), dtype=torch.uint8)).shape

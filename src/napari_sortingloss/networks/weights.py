@@ -15,9 +15,9 @@ from typing import Any, Self
 import safetensors.torch
 from torch import Tensor, nn
 
+from napari_sortingloss.disk.atomic import sync_folder
 from napari_sortingloss.errors import BadInput, UserError, readable_os_errors
-from napari_sortingloss.networks.encoders import Encoder, build_encoder, load_parts
-from napari_sortingloss.study.atomic import sync_folder
+from napari_sortingloss.networks.encoders.resnet import Encoder, build_encoder, load_parts
 
 KEY = "napari_sortingloss"
 """The name of the entry in the file's metadata that holds the `InputSpec`."""

@@ -67,16 +67,16 @@ TASKS: dict[str, TaskEntry] = {
     "sorting": TaskEntry(
         title="SortingLoss",
         help="The network learns to put shuffled slices of a volume back into order.",
-        task="napari_sortingloss.pretext.sorting:SortingTask",
-        settings="napari_sortingloss.pretext.sorting_settings:SortingSettings",
+        task="napari_sortingloss.pretext.sorting.task:SortingTask",
+        settings="napari_sortingloss.pretext.sorting.settings:SortingSettings",
         orders_slices=True,
         locates_with="scores",
     ),
     "rotation": TaskEntry(
         title="RotationLoss",
         help="The network learns by which angle one slice was turned against another near it.",
-        task="napari_sortingloss.pretext.rotation:RotationTask",
-        settings="napari_sortingloss.pretext.rotation_settings:RotationSettings",
+        task="napari_sortingloss.pretext.rotation.task:RotationTask",
+        settings="napari_sortingloss.pretext.rotation.settings:RotationSettings",
         locates_with="certainty",
     ),
 }

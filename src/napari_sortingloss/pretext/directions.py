@@ -52,7 +52,7 @@ def directions(entries: Sequence[Mapping[str, Any]]) -> Directions:
     Parameters
     ----------
     entries : sequence of mapping
-        What `napari_sortingloss.pretext.order.describe` said of each: ``name``, ``spearman``, ``flipped``, and the figures
+        What `napari_sortingloss.pretext.jobs.order.describe` said of each: ``name``, ``spearman``, ``flipped``, and the figures
         of batches, or else those over the whole volume.
     """
     untold = [entry for entry in entries if not is_told(entry)]

@@ -12,8 +12,8 @@ from torch import nn
 
 from napari_sortingloss.errors import BadInput
 from napari_sortingloss.pretext import settings_for, task_class
-from napari_sortingloss.training.checkpoints import Which, best_or_last, load_checkpoint, path_of
-from napari_sortingloss.training.machine import choose_machine
+from napari_sortingloss.training.computer.machine import choose_machine
+from napari_sortingloss.training.loop.checkpoints import Which, best_or_last, load_checkpoint, path_of
 from napari_sortingloss.training.settings import TrainSettings
 
 if TYPE_CHECKING:

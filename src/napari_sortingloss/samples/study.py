@@ -115,7 +115,7 @@ def _wait(coming: Future[Phantom]) -> Iterator[None]:
 
 def _import(study: Study, phantom: Phantom) -> Iterator[Event]:
     from napari_sortingloss.formats import array_source
-    from napari_sortingloss.study.add import AddSettings, add
+    from napari_sortingloss.study.exchange.add import AddSettings, add
 
     with tempfile.TemporaryDirectory(prefix="sortingloss-sample-") as scratch:
         labels = Path(scratch) / f"{phantom.name}.npy"

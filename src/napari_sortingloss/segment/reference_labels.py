@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sortingloss.boxes import Box, whole
+from napari_sortingloss.disk.slabs import steps
 from napari_sortingloss.errors import BadInput, StudyError
-from napari_sortingloss.study.boxes import Box, whole
-from napari_sortingloss.study.references import FOLDER
 from napari_sortingloss.study.schema import AXES, Axis
-from napari_sortingloss.study.streaming import steps
+from napari_sortingloss.study.volumes.references import FOLDER
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Volume

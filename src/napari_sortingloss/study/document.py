@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from napari_sortingloss.disk import atomic
+from napari_sortingloss.disk.lock import exclusive
 from napari_sortingloss.errors import StudyError, readable_os_errors
-from napari_sortingloss.study import atomic
-from napari_sortingloss.study.lock import exclusive
 from napari_sortingloss.study.schema import NewerSchemaError, VolumeRecord, check_document
 
 STUDY_FILE = "study.json"

@@ -9,18 +9,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from napari_sortingloss.disk import atomic
+from napari_sortingloss.disk.lock import exclusive
+from napari_sortingloss.disk.mapped_shards import MAPS
+from napari_sortingloss.disk.ome import group_metadata
+from napari_sortingloss.disk.parts import remove_dead_parts, remove_folder, writing_now
+from napari_sortingloss.disk.pyramid import level_factors
 from napari_sortingloss.errors import BadSetting, StudyError, UserError, readable_os_errors
-from napari_sortingloss.study import atomic
 from napari_sortingloss.study.belongings import BELONGINGS
 from napari_sortingloss.study.document import LOCK_FILE, LOCK_TIMEOUT, STUDY_FILE, StudyFile
-from napari_sortingloss.study.lock import exclusive
-from napari_sortingloss.study.maps import MAPS
-from napari_sortingloss.study.ome import group_metadata
-from napari_sortingloss.study.parts import remove_dead_parts, remove_folder, writing_now
-from napari_sortingloss.study.pyramid import level_factors
-from napari_sortingloss.study.run_names import checked_name, find_run, write_name
-from napari_sortingloss.study.run_writer import RunWriter, make_run
-from napari_sortingloss.study.runs import Run, list_runs
+from napari_sortingloss.study.runs.names import checked_name, find_run, write_name
+from napari_sortingloss.study.runs.run import Run, list_runs
+from napari_sortingloss.study.runs.writer import RunWriter, make_run
 from napari_sortingloss.study.schema import (
     Axis,
     Direction,

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
+from napari_sortingloss.disk.atomic import plain
 from napari_sortingloss.errors import BadInput, BadSetting
-from napari_sortingloss.study.atomic import plain
 
 SCHEMA_VERSION = 1
 FORMAT = "napari-sortingloss study"

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sortingloss.boxes import Box
+from napari_sortingloss.disk.atomic import read_json
+from napari_sortingloss.disk.lazy import LazyArray
+from napari_sortingloss.disk.level import Level, damaged
+from napari_sortingloss.disk.ome import PROVENANCE, level_transforms
 from napari_sortingloss.errors import BadSetting, StudyError, UserError
-from napari_sortingloss.study.atomic import read_json
-from napari_sortingloss.study.boxes import Box
-from napari_sortingloss.study.lazy import LazyArray
-from napari_sortingloss.study.level import Level, damaged
-from napari_sortingloss.study.ome import PROVENANCE, level_transforms
 from napari_sortingloss.study.schema import AXES, Axis, Direction, VolumeRecord
 
 Bytes = NDArray[np.uint8]

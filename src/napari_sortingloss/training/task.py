@@ -56,7 +56,7 @@ from napari_sortingloss.training.settings import TrainSettings
 if TYPE_CHECKING:
     from napari_sortingloss.networks.weights import InputSpec
     from napari_sortingloss.study import Study, Volume
-    from napari_sortingloss.study.previews import PreviewPicture, PreviewRequest
+    from napari_sortingloss.study.runs.live_preview import PreviewPicture, PreviewRequest
 
 S = TypeVar("S", bound=TrainSettings)
 
@@ -296,7 +296,7 @@ class PretextTask(ABC, Generic[S]):
     def review(self, step: int) -> Sequence[Notice]:
         """Look back at the last steps, decide, and say what a person should know.
 
-        Called after every `napari_sortingloss.training.loop.REVIEW_EVERY` steps, always at the same steps, in
+        Called after every `napari_sortingloss.training.loop.loop.REVIEW_EVERY` steps, always at the same steps, in
         every process. The place for ``.item()``.
         """
         return ()

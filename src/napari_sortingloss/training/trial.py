@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from napari_sortingloss.training.engine import Engine
-from napari_sortingloss.training.estimate import estimate
-from napari_sortingloss.training.feed import Feed
-from napari_sortingloss.training.machine import choose_machine
-from napari_sortingloss.training.pace import SLOW, Pace
-from napari_sortingloss.training.place import Place
+from napari_sortingloss.training.computer.estimate import estimate
+from napari_sortingloss.training.computer.machine import choose_machine
+from napari_sortingloss.training.computer.pace import SLOW, Pace
+from napari_sortingloss.training.computer.place import Place
+from napari_sortingloss.training.loop.engine import Engine
+from napari_sortingloss.training.loop.feed import Feed
 from napari_sortingloss.training.task import PretextTask
 
 if TYPE_CHECKING:

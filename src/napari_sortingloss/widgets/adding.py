@@ -18,7 +18,7 @@ from napari_sortingloss.widgets.reading import ReadingDialog
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study
-    from napari_sortingloss.study.add_settings import AddSettings
+    from napari_sortingloss.study.exchange.add_settings import AddSettings
     from napari_sortingloss.widgets.jobs import Job
     from napari_sortingloss.widgets.study import StudyWidget
 
@@ -298,7 +298,7 @@ def _add(
     study: Study, candidates: Sequence[Candidate], settings: AddSettings, windows: Mapping[str, str]
 ) -> Iterator[Event]:
     """Open the layers among the candidates and import all."""
-    from napari_sortingloss.study.add import add
+    from napari_sortingloss.study.exchange.add import add
 
     with ExitStack() as opened:
         sources = [opened.enter_context(c.open(settings)) for c in candidates if c.layer is not None]

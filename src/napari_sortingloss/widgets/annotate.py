@@ -24,7 +24,7 @@ from napari_sortingloss.widgets.stage import Stage
 from napari_sortingloss.widgets.theme import Colors
 
 if TYPE_CHECKING:
-    from napari_sortingloss.study.annotations import Status
+    from napari_sortingloss.study.annotations.reading import Status
 
 NO_STUDY = (
     "Paint a few slices, and a network learns to segment the whole volume. Everything you paint is written to the study "

@@ -11,7 +11,7 @@ import numpy as np
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QMenu
 
-from napari_sortingloss.study.boxes import NO_BOX
+from napari_sortingloss.boxes import NO_BOX
 from napari_sortingloss.study.classes import BACKGROUND
 from napari_sortingloss.widgets import layers, words
 from napari_sortingloss.widgets.annotate_import import LabelImport
@@ -21,7 +21,7 @@ from napari_sortingloss.widgets.shortcuts import canvas_key, keys_of
 from napari_sortingloss.widgets.stage import EDIT, allow
 
 if TYPE_CHECKING:
-    from napari_sortingloss.study.annotation_editor import Action, AnnotationEditor, Version
+    from napari_sortingloss.study.annotations.editor import Action, AnnotationEditor, Version
     from napari_sortingloss.study.schema import Axis
     from napari_sortingloss.widgets.annotate import AnnotateWidget
     from napari_sortingloss.widgets.errors import Level
@@ -229,7 +229,7 @@ class AnnotateActions:
         values = [found.value for found in self._stage.session.classes]
 
         def work(editor: AnnotationEditor) -> Action | None:
-            from napari_sortingloss.segment.interpolate import propose
+            from napari_sortingloss.segment.annotator.interpolate import propose
 
             return propose(editor, axis, low, high, values)
 

@@ -19,8 +19,8 @@ from napari_sortingloss.widgets.session import Session
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study
-    from napari_sortingloss.study.annotation_editor import Action, AnnotationEditor
-    from napari_sortingloss.study.annotations import AnnotatedSlice
+    from napari_sortingloss.study.annotations.editor import Action, AnnotationEditor
+    from napari_sortingloss.study.annotations.reading import AnnotatedSlice
 
 State = Literal["closed", "opening", "open", "looking", "hidden"]
 IMPORT = "import-labels"

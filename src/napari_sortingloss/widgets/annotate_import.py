@@ -32,9 +32,9 @@ from napari_sortingloss.widgets.reading import READING
 from napari_sortingloss.widgets.stage import allow
 
 if TYPE_CHECKING:
-    from napari_sortingloss.study.annotation_editor import AnnotationEditor
-    from napari_sortingloss.study.import_labels import ImportPlan
-    from napari_sortingloss.study.import_labels_settings import ImportLabelsSettings
+    from napari_sortingloss.study.annotations.editor import AnnotationEditor
+    from napari_sortingloss.study.exchange.import_labels import ImportPlan
+    from napari_sortingloss.study.exchange.import_labels_settings import ImportLabelsSettings
     from napari_sortingloss.widgets.annotate import AnnotateWidget
     from napari_sortingloss.widgets.annotate_reading import Shared
 
@@ -74,7 +74,7 @@ class ImportDialog(QDialog):
 
     def __init__(self, volume: str, path: Path, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        from napari_sortingloss.study.import_labels_settings import ImportLabelsSettings
+        from napari_sortingloss.study.exchange.import_labels_settings import ImportLabelsSettings
 
         self.setWindowTitle("Import labels")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -228,7 +228,7 @@ class LabelImport:
             return
 
         def work() -> ImportPlan:
-            from napari_sortingloss.study.import_labels import plan_import
+            from napari_sortingloss.study.exchange.import_labels import plan_import
 
             return plan_import(study, settings, editor)
 
@@ -274,7 +274,7 @@ class LabelImport:
 
 def _job(study: Any, settings: ImportLabelsSettings, editor: AnnotationEditor, shared: Shared) -> Any:
     def make() -> Iterator[Event]:
-        from napari_sortingloss.study.import_labels import import_labels
+        from napari_sortingloss.study.exchange.import_labels import import_labels
 
         with shared.lent:  # the editor is not closed before the import has ended
             yield from import_labels(study, settings, editor)

@@ -13,7 +13,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from napari_sortingloss.study.annotation_change import Change
+from napari_sortingloss.study.annotations.change import Change
 from napari_sortingloss.study.classes import BACKGROUND, UNPAINTED, LabelClass
 from napari_sortingloss.widgets.annotate_help import status_help
 from napari_sortingloss.widgets.layers import (

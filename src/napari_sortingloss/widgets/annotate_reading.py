@@ -14,7 +14,7 @@ from napari_sortingloss.widgets import layers
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study
-    from napari_sortingloss.study.annotation_editor import AnnotationEditor
+    from napari_sortingloss.study.annotations.editor import AnnotationEditor
     from napari_sortingloss.study.classes import LabelClass
 
 
@@ -53,8 +53,8 @@ def read(study: Study, volume: str, shared: Shared, turn: int) -> Opened | None:
     """Read what the layer needs and take the annotations for painting; only look where another program has them."""
     if shared.wanted != turn:
         return None
-    from napari_sortingloss.study.annotation_editor import AnnotationEditor
-    from napari_sortingloss.study.annotations import Annotations
+    from napari_sortingloss.study.annotations.editor import AnnotationEditor
+    from napari_sortingloss.study.annotations.reading import Annotations
     from napari_sortingloss.study.classes import all_classes, read_classes
 
     plan = layers.plan(study.volume(volume))

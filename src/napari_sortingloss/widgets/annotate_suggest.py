@@ -173,8 +173,8 @@ class Suggestions:
             return
 
         def make() -> Iterator[Event]:
-            import_gently("napari_sortingloss.segment.suggest")
-            from napari_sortingloss.segment.suggest import SuggestSettings, suggest
+            import_gently("napari_sortingloss.segment.suggest.job")
+            from napari_sortingloss.segment.suggest.job import SuggestSettings, suggest
             from napari_sortingloss.widgets.training_actions import leave_a_core
 
             return suggest(study, leave_a_core(SuggestSettings(run=run)))  # type: ignore[arg-type]
@@ -209,7 +209,7 @@ class Suggestions:
 
 def _ranked(study: Study, runs: Sequence[str], volume: str) -> tuple[str, tuple[Hint, ...]]:
     """Return what the newest run that has looked at a volume suggests there; not for the GUI thread."""
-    from napari_sortingloss.segment.suggest import FILE, SuggestSettings, rank_again
+    from napari_sortingloss.segment.suggest.job import FILE, SuggestSettings, rank_again
 
     for name in runs:
         if not (study.path / "runs" / name / FILE).is_file():
@@ -223,7 +223,7 @@ def _ranked(study: Study, runs: Sequence[str], volume: str) -> tuple[str, tuple[
 
 def _same(study: Study, runs: Sequence[str], volume: str, index: int) -> list[Place]:
     """Return where other volumes show the same anatomy; not for the GUI thread."""
-    from napari_sortingloss.segment.suggest import FILE, same_anatomy
+    from napari_sortingloss.segment.suggest.job import FILE, same_anatomy
 
     asked = [name for name in runs if (study.path / "runs" / name / FILE).is_file()]
     if not asked:

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 if TYPE_CHECKING:
-    from napari_sortingloss.study.annotation_editor import Version
+    from napari_sortingloss.study.annotations.editor import Version
 
 
 class VersionsDialog(QDialog):

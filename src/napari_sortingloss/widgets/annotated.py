@@ -11,7 +11,7 @@ from napari_sortingloss.errors import UserError
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study
-    from napari_sortingloss.study.annotations import AnnotatedSlice
+    from napari_sortingloss.study.annotations.reading import AnnotatedSlice
     from napari_sortingloss.study.classes import LabelClass
 
 
@@ -53,7 +53,7 @@ _seen: dict[Path, AnnotatedLook] = {}
 
 def look_at(study: Study, names: Iterable[str]) -> dict[str, AnnotatedLook]:
     """Return what is annotated of each volume."""
-    from napari_sortingloss.study.annotation_files import SLICES, annotation_path
+    from napari_sortingloss.study.annotations.files import SLICES, annotation_path
 
     found = {}
     for name in names:
@@ -75,7 +75,7 @@ def classes_of(study: Study) -> tuple[LabelClass, ...]:
 
 
 def _look(study: Study, name: str, path: Path) -> AnnotatedLook:
-    from napari_sortingloss.study.annotations import Annotations
+    from napari_sortingloss.study.annotations.reading import Annotations
 
     try:
         annotations = Annotations(study, name)

@@ -22,8 +22,8 @@ from napari_sortingloss.widgets.lifetime import follow
 from napari_sortingloss.widgets.session import Session
 
 if TYPE_CHECKING:
-    from napari_sortingloss.study.annotation_editor import Action
-    from napari_sortingloss.study.annotations import Status
+    from napari_sortingloss.study.annotations.editor import Action
+    from napari_sortingloss.study.annotations.reading import Status
     from napari_sortingloss.study.classes import LabelClass
     from napari_sortingloss.study.schema import Axis
 

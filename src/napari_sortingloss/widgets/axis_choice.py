@@ -15,7 +15,7 @@ from napari_sortingloss.widgets.sentence import Sentence
 from napari_sortingloss.widgets.theme import Colors
 
 if TYPE_CHECKING:
-    from napari_sortingloss.study.axis_proposal import AxisProposal
+    from napari_sortingloss.study.exchange.axis_proposal import AxisProposal
 
 HEIGHT = 66
 

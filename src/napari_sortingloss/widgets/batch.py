@@ -7,13 +7,13 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from napari_sortingloss.formats.units import Geometry
-from napari_sortingloss.study.add_settings import AddSettings
-from napari_sortingloss.study.axis_proposal import AxisProposal
+from napari_sortingloss.study.exchange.add_settings import AddSettings
+from napari_sortingloss.study.exchange.axis_proposal import AxisProposal
 from napari_sortingloss.widgets.previews import Candidate, Look
 
 if TYPE_CHECKING:
     from napari_sortingloss.errors import UserError
-    from napari_sortingloss.study.grey_values import Fill
+    from napari_sortingloss.study.exchange.grey_values import Fill
 
 KEPT_BYTES = 256 << 20
 """Thinned copies of about so many bytes are kept to draw from; what was measured on the others stays known."""

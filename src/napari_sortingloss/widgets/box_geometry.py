@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sortingloss.study.boxes import Box, Shape
+from napari_sortingloss.boxes import Box, Shape
 
 NEAR = 0.01
 """Voxels within which two corners are the same; the corners of napari's shapes are float32."""

@@ -21,7 +21,7 @@ from napari_sortingloss.widgets.localized import Look, modified
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study
-    from napari_sortingloss.study.localizations import Localization
+    from napari_sortingloss.study.localizations.reading import Localization
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class _Writer:
 
     def write_all(self) -> None:
         """Write all that waits; what could not be written waits on."""
-        from napari_sortingloss.study.localizations import read_localization, update_localization
+        from napari_sortingloss.study.localizations.reading import read_localization, update_localization
 
         failure: UserError | None = None
         with self._one:

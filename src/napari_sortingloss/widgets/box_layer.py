@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from napari_sortingloss.study.boxes import NO_BOX, Box, Shape
+from napari_sortingloss.boxes import NO_BOX, Box, Shape
 from napari_sortingloss.widgets.box_geometry import box_from, faces, rectangle
 from napari_sortingloss.widgets.theme import unwrap
 from napari_sortingloss.widgets.view import go_to, layer_order, slice_in_view

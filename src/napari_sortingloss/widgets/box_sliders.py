@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractSpinBox, QGridLayout, QLabel, QSizePolicy, QSpinBox, QWidget
 from superqt import QRangeSlider
 
-from napari_sortingloss.study.boxes import NO_BOX, Box, Shape, whole
+from napari_sortingloss.boxes import NO_BOX, Box, Shape, whole
 from napari_sortingloss.widgets import words
 from napari_sortingloss.widgets.fields import WholeBox, calm_wheel
 

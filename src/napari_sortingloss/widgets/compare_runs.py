@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sortingloss.disk.lazy import LazyArray
+from napari_sortingloss.disk.slabs import slab_height, steps
 from napari_sortingloss.events import Event, Progress, Result
-from napari_sortingloss.segment.scores import Confusion, mean
-from napari_sortingloss.study.lazy import LazyArray
-from napari_sortingloss.study.predictions import find_prediction
-from napari_sortingloss.study.streaming import slab_height, steps
+from napari_sortingloss.segment.evaluate.scores import Confusion, mean
+from napari_sortingloss.study.predictions.reading import find_prediction
 from napari_sortingloss.widgets.segment_layers import DIFFERENCE, LabelsPlan
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study, VolumeRecord
-    from napari_sortingloss.study.predictions import Prediction
+    from napari_sortingloss.study.predictions.reading import Prediction
 
 SLAB_BYTES = 16 << 20
 

@@ -39,7 +39,7 @@ def export(stage: Stage, study: Study, title: str, to: Path, **how: Any) -> None
 
 def _begin(stage: Stage, study: Study, title: str, how: Mapping[str, Any]) -> None:
     def make() -> Iterator[Event]:
-        from napari_sortingloss.study.export import ExportSettings, export
+        from napari_sortingloss.study.exchange.export import ExportSettings, export
 
         return export(study, ExportSettings(**how))
 

@@ -34,7 +34,7 @@ def import_gently(*modules: str) -> None:
     Parameters
     ----------
     *modules : str
-        Full names, e.g. ``"napari_sortingloss.training.loop"``.
+        Full names, e.g. ``"napari_sortingloss.training.loop.loop"``.
     """
     with _turn:
         if all(name in sys.modules for name in modules):

@@ -20,8 +20,8 @@ from qtpy.QtWidgets import (
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.formats.options import ReadOptions
 from napari_sortingloss.formats.units import Geometry
-from napari_sortingloss.study.add_settings import AddSettings
-from napari_sortingloss.study.window import parse_window
+from napari_sortingloss.study.exchange.add_settings import AddSettings
+from napari_sortingloss.study.exchange.window import parse_window
 from napari_sortingloss.widgets import remarks, words
 from napari_sortingloss.widgets.axis_choice import AxisChoice
 from napari_sortingloss.widgets.axis_edit import VoxelSizeRow
@@ -40,7 +40,7 @@ from napari_sortingloss.widgets.window_edit import DEFAULT
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import VolumeRecord
-    from napari_sortingloss.study.grey_values import Fill
+    from napari_sortingloss.study.exchange.grey_values import Fill
     from napari_sortingloss.widgets.batch import Batch
 
 SOON_MS = 200

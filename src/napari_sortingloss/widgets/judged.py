@@ -14,7 +14,7 @@ def summed_up(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     Parameters
     ----------
     entries : mapping of str to mapping
-        Of each volume, as `napari_sortingloss.segment.evaluate.read_scores` gives them.
+        Of each volume, as `napari_sortingloss.segment.evaluate.job.read_scores` gives them.
 
     Returns
     -------

@@ -22,7 +22,7 @@ from napari_sortingloss.widgets.theme import Colors
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import VolumeRecord
-    from napari_sortingloss.study.localizations import Localization
+    from napari_sortingloss.study.localizations.reading import Localization
 
 NO_STUDY = (
     "Localisation finds the specimen in a scan without a single label: a pre-trained network is unsure of the places "

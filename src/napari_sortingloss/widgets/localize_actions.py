@@ -42,7 +42,7 @@ def crop_job(study: Study, names: Sequence[str], run: str) -> Make:
     """Return what makes the job that cuts volumes to the boxes a run found."""
 
     def make() -> Iterator[Event]:
-        from napari_sortingloss.study.crop import CropSettings, crop
+        from napari_sortingloss.study.crops.job import CropSettings, crop
 
         return crop(study, CropSettings(volumes=tuple(names), run=run))
 

@@ -10,7 +10,7 @@ from napari.utils import Colormap, DirectLabelColormap
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from napari_sortingloss.study.boxes import NO_BOX, Box
+from napari_sortingloss.boxes import NO_BOX, Box
 from napari_sortingloss.widgets.box_layer import BoxLayer
 from napari_sortingloss.widgets.layers import AXES, MARK, find, fitting_unit, take_away
 from napari_sortingloss.widgets.localize_plan import LocalizePlan, PlacedMap, Triple, mesh_of, placed, plan
@@ -20,7 +20,7 @@ from napari_sortingloss.widgets.view import slice_in_view
 
 if TYPE_CHECKING:
     from napari_sortingloss.localize.grid import Grid
-    from napari_sortingloss.study.localizations import Hull
+    from napari_sortingloss.study.localizations.reading import Hull
 
 __all__ = ["LocalizeLayers", "LocalizePlan", "localize_layers_of", "plan"]
 

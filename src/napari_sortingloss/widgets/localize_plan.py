@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sortingloss.study.boxes import Box, Shape
+from napari_sortingloss.boxes import Box, Shape
 from napari_sortingloss.widgets.layers import UNITS
 
 if TYPE_CHECKING:
     from napari_sortingloss.localize.grid import Grid
     from napari_sortingloss.study import Study, VolumeRecord
-    from napari_sortingloss.study.localizations import Hull, Localization
+    from napari_sortingloss.study.localizations.reading import Hull, Localization
 
 _SAMPLE = 2_000_000
 _LIMITS = (60.0, 99.8)

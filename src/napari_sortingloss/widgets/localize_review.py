@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from napari_sortingloss.study.boxes import NO_BOX, grown
+from napari_sortingloss.boxes import NO_BOX, grown
 from napari_sortingloss.widgets import layers, view, words
 from napari_sortingloss.widgets.box_keeper import BoxKeeper
 from napari_sortingloss.widgets.localize_layers import CONTENTS, localize_layers_of
@@ -17,12 +17,12 @@ from napari_sortingloss.widgets.localize_plan import LocalizePlan, plan
 from napari_sortingloss.widgets.stage import EDIT
 
 if TYPE_CHECKING:
+    from napari_sortingloss.boxes import Box
     from napari_sortingloss.localize.grid import Grid
     from napari_sortingloss.localize.region import Region
     from napari_sortingloss.localize.review import Review
     from napari_sortingloss.study import Study
-    from napari_sortingloss.study.boxes import Box
-    from napari_sortingloss.study.localizations import Localization, Status
+    from napari_sortingloss.study.localizations.reading import Localization, Status
     from napari_sortingloss.widgets.localize import LocalizeWidget
 
 MOST = 4

@@ -11,7 +11,7 @@ from napari_sortingloss.errors import UserError
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study, VolumeRecord
-    from napari_sortingloss.study.localizations import Localization
+    from napari_sortingloss.study.localizations.reading import Localization
 
 FOLDER = "localizations"
 FILE = "region.json"
@@ -107,7 +107,7 @@ def _look(study: Study, volume: str, folder: Path) -> Look | None:
     kept = _seen.get(path)
     if kept is not None and (kept.mtime, kept.size) == (status.st_mtime_ns, status.st_size):
         return kept
-    from napari_sortingloss.study.localizations import read_localization
+    from napari_sortingloss.study.localizations.reading import read_localization
 
     signature = status.st_mtime_ns, status.st_size
     try:

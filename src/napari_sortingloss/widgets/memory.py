@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from napari_sortingloss.study import atomic
+from napari_sortingloss.disk import atomic
 
 logger = logging.getLogger(__name__)
 

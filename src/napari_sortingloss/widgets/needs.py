@@ -13,15 +13,15 @@ from qtpy.QtCore import QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QLabel
 
-from napari_sortingloss.training.speeds import matters
+from napari_sortingloss.training.computer.speeds import matters
 from napari_sortingloss.widgets import words
 from napari_sortingloss.widgets.background import Background
 from napari_sortingloss.widgets.trial import Trial
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study
-    from napari_sortingloss.training.estimate import Estimate
-    from napari_sortingloss.training.pace import Pace
+    from napari_sortingloss.training.computer.estimate import Estimate
+    from napari_sortingloss.training.computer.pace import Pace
     from napari_sortingloss.training.settings import TrainSettings
 
 SETTLE_MS = 1000
@@ -66,7 +66,7 @@ class Wanted:
 
     def estimate(self) -> Estimate:
         """Work out what it will need. Not for the GUI thread."""
-        from napari_sortingloss.training.estimate import estimate
+        from napari_sortingloss.training.computer.estimate import estimate
 
         volumes = [self.study.volume(name) for name in self.volumes]
         return estimate(self.settings, volumes, self.measured_on)
@@ -142,7 +142,7 @@ class Needs(QLabel):
         wanted, found = self._wanted, self._found
         if wanted is None or found is None or found.pace is None or not steps:
             return ""
-        from napari_sortingloss.training.pace import seconds_for
+        from napari_sortingloss.training.computer.pace import seconds_for
 
         settings = wanted.settings.replace(steps=int(steps))
         return words.duration(
@@ -256,8 +256,8 @@ class Needs(QLabel):
 
 def _keep(wanted: Wanted, pace: Pace) -> None:
     """Remember what was measured until a real run knows better. Not for the GUI thread."""
-    from napari_sortingloss.training.devices import pick_device
-    from napari_sortingloss.training.speeds import remember_pace
+    from napari_sortingloss.training.computer.devices import pick_device
+    from napari_sortingloss.training.computer.speeds import remember_pace
 
     if not wanted.detached:
         pace = dataclasses.replace(pace, step=pace.step * BESIDE_THE_VIEWER)

@@ -11,7 +11,7 @@ from napari_sortingloss.errors import UserError
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study
-    from napari_sortingloss.study.predictions import Prediction
+    from napari_sortingloss.study.predictions.reading import Prediction
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ _seen: dict[Path, PredictedLook] = {}
 
 def look_at_predictions(study: Study, names: Iterable[str]) -> Predicted:
     """Return what has been predicted of each volume."""
-    from napari_sortingloss.study.predictions import growing_runs, predicted_runs
+    from napari_sortingloss.study.predictions.reading import growing_runs, predicted_runs
 
     found: dict[str, dict[str, PredictedLook]] = {}
     for name in names:
@@ -92,7 +92,7 @@ def _created(look: PredictedLook) -> str:
 
 
 def _finished(study: Study, volume: str, run: str) -> PredictedLook:
-    from napari_sortingloss.study.predictions import find_prediction, prediction_path
+    from napari_sortingloss.study.predictions.reading import find_prediction, prediction_path
 
     path = prediction_path(study, volume, run)
     stamp = _stamp(path / "zarr.json")
@@ -108,9 +108,9 @@ def _finished(study: Study, volume: str, run: str) -> PredictedLook:
 
 
 def _growing(study: Study, volume: str, run: str) -> PredictedLook | None:
-    from napari_sortingloss.study.parts import is_alive
-    from napari_sortingloss.study.prediction_record import part_path
-    from napari_sortingloss.study.predictions import growing_prediction
+    from napari_sortingloss.disk.parts import is_alive
+    from napari_sortingloss.study.predictions.reading import growing_prediction
+    from napari_sortingloss.study.predictions.record import part_path
 
     try:
         found = growing_prediction(study, volume, run)
@@ -126,7 +126,7 @@ def _growing(study: Study, volume: str, run: str) -> PredictedLook | None:
 
 def share_of(prediction: Prediction, part: Path) -> float:
     """Return how much of the work of an unfinished prediction is done, 0 to 1, across all its axes."""
-    from napari_sortingloss.segment.fusion import kept_slices
+    from napari_sortingloss.segment.predict.kept_axes import kept_slices
 
     sizes = dict(zip("zyx", prediction.shape, strict=True))
     written = sum(stop - start for start, stop in prediction.done)

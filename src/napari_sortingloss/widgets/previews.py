@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from napari_sortingloss.formats.options import ReadOptions
     from napari_sortingloss.formats.source import VoxelSource
     from napari_sortingloss.study import Volume
-    from napari_sortingloss.study.axis_proposal import AxisProposal
-    from napari_sortingloss.study.preview import Preview
+    from napari_sortingloss.study.exchange.axis_proposal import AxisProposal
+    from napari_sortingloss.study.exchange.preview_window import Preview
 
 STRIP = 5
 Strip = tuple[list[np.ndarray], list[str], tuple[float, float]]
@@ -182,8 +182,8 @@ def look_at(candidate: Candidate, options: ReadOptions) -> Look:
     UserError
         If it cannot be read.
     """
-    from napari_sortingloss.study.axis_proposal import propose_axis
-    from napari_sortingloss.study.preview import preview
+    from napari_sortingloss.study.exchange.axis_proposal import propose_axis
+    from napari_sortingloss.study.exchange.preview_window import preview
 
     with candidate.open(options) as source:
         described = candidate.described_by(source)
@@ -200,7 +200,7 @@ def look_strip(
     voxel_size: tuple[float, float, float],
 ) -> Strip:
     """Return a few slices of a candidate along an axis, first to last in the direction, as it will be added."""
-    from napari_sortingloss.study.window import apply_window
+    from napari_sortingloss.study.exchange.window import apply_window
 
     along = "zyx".index(axis)
     voxels = np.moveaxis(look.preview.voxels, along, 0)

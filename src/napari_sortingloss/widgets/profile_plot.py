@@ -12,12 +12,12 @@ from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 
-from napari_sortingloss.study.boxes import NO_BOX, Box, Shape
+from napari_sortingloss.boxes import NO_BOX, Box, Shape
 from napari_sortingloss.widgets import words
 from napari_sortingloss.widgets.theme import Colors
 
 if TYPE_CHECKING:
-    from napari_sortingloss.study.localizations import Profile
+    from napari_sortingloss.study.localizations.reading import Profile
 
 HEIGHT = 50
 """Of a plot (pixels): three of them, six volumes and the box fit a window of 1280 x 800 without scrolling."""

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from napari_sortingloss.study.differences import Described, differences
+from napari_sortingloss.study.exchange.differences import Described, differences
 
 if TYPE_CHECKING:
-    from napari_sortingloss.study.grey_values import Fill
+    from napari_sortingloss.study.exchange.grey_values import Fill
     from napari_sortingloss.widgets.batch import Batch
     from napari_sortingloss.widgets.previews import Candidate
 

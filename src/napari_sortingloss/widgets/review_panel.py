@@ -8,7 +8,7 @@ from psygnal import Signal
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_sortingloss.study.boxes import NO_BOX, share_of
+from napari_sortingloss.boxes import NO_BOX, share_of
 from napari_sortingloss.widgets import words
 from napari_sortingloss.widgets.box_sliders import BoxSliders
 from napari_sortingloss.widgets.fraction_slider import FractionSlider
@@ -19,9 +19,9 @@ from napari_sortingloss.widgets.stage import allow
 from napari_sortingloss.widgets.theme import Colors
 
 if TYPE_CHECKING:
+    from napari_sortingloss.boxes import Box
     from napari_sortingloss.study import VolumeRecord
-    from napari_sortingloss.study.boxes import Box
-    from napari_sortingloss.study.localizations import Localization
+    from napari_sortingloss.study.localizations.reading import Localization
 
 NOTHING = "Nothing was found: lower the threshold, set the faces by hand, or skip the volume."
 BY_INTERVALS = (

@@ -9,7 +9,7 @@ from psygnal import Signal
 from qtpy.QtWidgets import QComboBox, QLineEdit, QSizePolicy
 
 from napari_sortingloss.errors import UserError
-from napari_sortingloss.study.run_names import checked_name
+from napari_sortingloss.study.runs.names import checked_name
 from napari_sortingloss.widgets.fields import calm_wheel, narrow
 from napari_sortingloss.widgets.session import RunInfo
 

@@ -131,7 +131,7 @@ class RunWatcher(QObject):
             self._timer.stop()
         else:
             from napari_sortingloss.study import EventLog
-            from napari_sortingloss.study.runs import EVENTS_FILE
+            from napari_sortingloss.study.runs.run import EVENTS_FILE
 
             self._log = EventLog(path / EVENTS_FILE)
             self._timer.start()

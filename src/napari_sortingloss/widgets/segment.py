@@ -411,7 +411,7 @@ class SegmentWidget(TrainingStage):
             return
 
         def read() -> Any:
-            from napari_sortingloss.segment.score_record import read_scores
+            from napari_sortingloss.segment.evaluate.record import read_scores
 
             return summed_up(read_scores(study.run(run.id)))
 

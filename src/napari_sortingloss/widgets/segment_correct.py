@@ -14,8 +14,8 @@ from napari_sortingloss.widgets.preview_layer import SliceAt
 from napari_sortingloss.widgets.stage import EDIT
 
 if TYPE_CHECKING:
-    from napari_sortingloss.study.annotation_editor import Action, AnnotationEditor
-    from napari_sortingloss.study.predictions import Prediction
+    from napari_sortingloss.study.annotations.editor import Action, AnnotationEditor
+    from napari_sortingloss.study.predictions.reading import Prediction
     from napari_sortingloss.widgets.segment import SegmentWidget
 
 

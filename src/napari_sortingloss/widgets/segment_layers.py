@@ -14,7 +14,7 @@ from napari_sortingloss.widgets.theme import unwrap
 if TYPE_CHECKING:
     from napari_sortingloss.study import VolumeRecord
     from napari_sortingloss.study.classes import LabelClass
-    from napari_sortingloss.study.predictions import Prediction
+    from napari_sortingloss.study.predictions.reading import Prediction
 
 PREDICTION, UNCERTAINTY, DIFFERENCE = "prediction", "uncertainty of a prediction", "difference"
 OURS = (PREDICTION, UNCERTAINTY, DIFFERENCE)

@@ -17,7 +17,7 @@ from napari_sortingloss.widgets.session import Session
 from napari_sortingloss.widgets.view import slice_in_view
 
 if TYPE_CHECKING:
-    from napari_sortingloss.study.previews import PreviewPicture
+    from napari_sortingloss.study.runs.live_preview import PreviewPicture
 
 SETTLE_MS = 150
 """The slider must rest that long before a slice is asked for."""
@@ -117,7 +117,7 @@ class LivePreview(QObject):
         study, run = session.study, self._run
 
         def request() -> None:
-            from napari_sortingloss.study.previews import request_preview
+            from napari_sortingloss.study.runs.live_preview import request_preview
 
             request_preview(study.run(run), at.volume, at.axis, at.index)  # type: ignore[arg-type]
 
@@ -133,7 +133,7 @@ class LivePreview(QObject):
         study, run = session.study, self._run
 
         def read() -> Any:
-            from napari_sortingloss.study.previews import read_preview
+            from napari_sortingloss.study.runs.live_preview import read_preview
 
             return read_preview(study.run(run))
 

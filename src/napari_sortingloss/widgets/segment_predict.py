@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from qtpy.QtWidgets import QMenu, QMessageBox
 
 from napari_sortingloss.events import Event, Progress
-from napari_sortingloss.study.predictions import remove_growing, remove_prediction
+from napari_sortingloss.study.predictions.reading import remove_growing, remove_prediction
 from napari_sortingloss.widgets import dialogs, words
 from napari_sortingloss.widgets import training_actions as actions
 from napari_sortingloss.widgets.compare_runs import compare
@@ -21,8 +21,8 @@ from napari_sortingloss.widgets.prediction_table import said_unfinished
 from napari_sortingloss.widgets.segment_layers import DIFFERENCE
 
 if TYPE_CHECKING:
-    from napari_sortingloss.segment.evaluate import EvaluateSettings
-    from napari_sortingloss.segment.predict_settings import PredictSettings
+    from napari_sortingloss.segment.evaluate.job import EvaluateSettings
+    from napari_sortingloss.segment.predict.settings import PredictSettings
     from napari_sortingloss.study import Study
     from napari_sortingloss.widgets.predicted import PredictedLook
     from napari_sortingloss.widgets.segment import SegmentWidget
@@ -40,8 +40,8 @@ def predict_job(study: Study, settings: PredictSettings) -> MakeJob:
     """Return what makes the job that predicts volumes; it leaves one core to the viewer."""
 
     def make() -> Iterator[Event]:
-        import_gently("napari_sortingloss.segment.predictor")
-        from napari_sortingloss.segment.predict import predict
+        import_gently("napari_sortingloss.segment.segmenter")
+        from napari_sortingloss.segment.predict.job import predict
 
         wanted: Any = actions.leave_a_core(settings)
         return predict(study, wanted)
@@ -53,7 +53,7 @@ def evaluate_job(study: Study, settings: EvaluateSettings) -> MakeJob:
     """Return what makes the job that scores predictions against references."""
 
     def make() -> Iterator[Event]:
-        from napari_sortingloss.segment.evaluate import evaluate
+        from napari_sortingloss.segment.evaluate.job import evaluate
 
         return evaluate(study, settings)
 
@@ -126,7 +126,7 @@ class PredictActions:
         run, names = run or stage.weights_of, stage.choice.volumes()
         if not run or not names:
             return
-        from napari_sortingloss.segment.predict_settings import PredictSettings
+        from napari_sortingloss.segment.predict.settings import PredictSettings
 
         settings = PredictSettings(
             run=run,
@@ -154,7 +154,7 @@ class PredictActions:
         part = look.unfinished if look is not None else None
         if part is None or part.value is None:
             return
-        from napari_sortingloss.segment.predict_settings import PredictSettings
+        from napari_sortingloss.segment.predict.settings import PredictSettings
 
         found = part.value
         how: Any = {name: found.settings[name] for name in OWN_WAY if name in found.settings}
@@ -334,7 +334,7 @@ class PredictActions:
         names = stage.to_judge()
         if study is None or not run or not names:
             return
-        from napari_sortingloss.segment.evaluate import EvaluateSettings
+        from napari_sortingloss.segment.evaluate.job import EvaluateSettings
 
         stage.bar.begin(EVALUATE)
         settings = EvaluateSettings(run=run, volumes=names, unseen_only=True)

@@ -24,8 +24,8 @@ def finetune_job(study: Study, settings: FinetuneSettings, name: str = "") -> Ma
     """Return what makes the job of a new run, which leaves one core to the viewer."""
 
     def make() -> Iterator[Event]:
-        import_gently("napari_sortingloss.training.loop", "napari_sortingloss.segment.finetune")
-        from napari_sortingloss.segment.finetune import finetune
+        import_gently("napari_sortingloss.training.loop.loop", "napari_sortingloss.segment.finetune.job")
+        from napari_sortingloss.segment.finetune.job import finetune
 
         wanted: Any = actions.leave_a_core(settings)
         return finetune(study, wanted, name=name)
@@ -37,9 +37,9 @@ def go_on_job(study: Study, run: str, steps: int) -> MakeJob:
     """Return what makes the job that goes on with a run up to `steps` steps."""
 
     def make() -> Iterator[Event]:
-        import_gently("napari_sortingloss.training.loop", "napari_sortingloss.segment.finetune")
-        from napari_sortingloss.segment.finetune import finetune
-        from napari_sortingloss.training.devices import usable_cores
+        import_gently("napari_sortingloss.training.loop.loop", "napari_sortingloss.segment.finetune.job")
+        from napari_sortingloss.segment.finetune.job import finetune
+        from napari_sortingloss.training.computer.devices import usable_cores
 
         changes = {"threads": max(1, usable_cores() - 1), "steps": steps}
         return finetune(study, resume=run, changes=changes)

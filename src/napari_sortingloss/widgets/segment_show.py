@@ -19,7 +19,7 @@ from napari_sortingloss.widgets.segment_layers import (
 )
 
 if TYPE_CHECKING:
-    from napari_sortingloss.study.predictions import Prediction
+    from napari_sortingloss.study.predictions.reading import Prediction
     from napari_sortingloss.widgets.segment import SegmentWidget
 
 
@@ -139,7 +139,7 @@ class Shown:
             return  # a person has enough of it, or looks at the whole one until it is replaced
 
         def read() -> Prediction | None:
-            from napari_sortingloss.study.predictions import growing_prediction
+            from napari_sortingloss.study.predictions.reading import growing_prediction
 
             return growing_prediction(study, volume, run)
 

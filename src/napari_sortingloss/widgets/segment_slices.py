@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_sortingloss.segment.plan import FEWEST
+from napari_sortingloss.segment.finetune.plan import FEWEST
 from napari_sortingloss.widgets import words
 from napari_sortingloss.widgets.annotated import Annotated
 from napari_sortingloss.widgets.split import ASIDE, Split

@@ -158,7 +158,7 @@ def _order_of(run: Run) -> dict[str, Mapping[str, Any]]:
     The study is looked at every two seconds, and the scores of all slices make these files large: parsing them each
     time would hold up the interface.
     """
-    from napari_sortingloss.pretext.order import FILE, read_order
+    from napari_sortingloss.pretext.jobs.order import FILE, read_order
 
     path = run.path / FILE
     try:

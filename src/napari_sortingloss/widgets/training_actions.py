@@ -28,7 +28,7 @@ def train_job(study: Study, settings: Settings, name: str = "") -> Callable[[], 
 
     def make() -> Iterator[Event]:
         _load(getattr(settings, "task", ""))
-        from napari_sortingloss.pretext.pretrain import pretrain
+        from napari_sortingloss.pretext.jobs.pretrain import pretrain
 
         return pretrain(study, leave_a_core(settings), name=name)  # type: ignore[arg-type]
 
@@ -40,8 +40,8 @@ def resume_job(study: Study, run: str, steps: int) -> Callable[[], Iterator[Even
 
     def make() -> Iterator[Event]:
         _load(study.run(run).task)
-        from napari_sortingloss.pretext.pretrain import pretrain
-        from napari_sortingloss.training.devices import usable_cores
+        from napari_sortingloss.pretext.jobs.pretrain import pretrain
+        from napari_sortingloss.training.computer.devices import usable_cores
 
         return pretrain(study, resume=run, changes={"threads": max(1, usable_cores() - 1), "steps": steps})
 
@@ -57,9 +57,9 @@ def order_job(study: Study, run: str, volumes: tuple[str, ...] = ()) -> Callable
     """Return what makes the job that orders the slices of volumes (all when none is named)."""
 
     def make() -> Iterator[Event]:
-        import_gently("napari_sortingloss.pretext.scoring")
-        from napari_sortingloss.pretext.order import OrderSettings, order
-        from napari_sortingloss.training.devices import usable_cores
+        import_gently("napari_sortingloss.pretext.sorting.scoring")
+        from napari_sortingloss.pretext.jobs.order import OrderSettings, order
+        from napari_sortingloss.training.computer.devices import usable_cores
 
         return order(study, OrderSettings(run=run, volumes=volumes, threads=max(1, usable_cores() - 1)))
 
@@ -68,7 +68,7 @@ def order_job(study: Study, run: str, volumes: tuple[str, ...] = ()) -> Callable
 
 def _load(task: str) -> None:
     """Load what a run of a task needs, in the thread of the job; an unknown task is the job's to complain of."""
-    modules = ["napari_sortingloss.training.loop"]
+    modules = ["napari_sortingloss.training.loop.loop"]
     if task in TASKS:
         modules.append(TASKS[task].task.partition(":")[0])
     import_gently(*modules)
@@ -76,7 +76,7 @@ def _load(task: str) -> None:
 
 def leave_a_core(settings: Settings) -> Settings:
     """Return settings that compute on all cores but one, unless a number of threads was chosen."""
-    from napari_sortingloss.training.devices import usable_cores
+    from napari_sortingloss.training.computer.devices import usable_cores
 
     threads = getattr(settings, "threads", None)
     return settings.replace(threads=max(1, usable_cores() - 1)) if threads == 0 else settings
@@ -116,7 +116,7 @@ def steer(study: Study, run: str, command: Command) -> None:
 
 def applying_order(study: Study, run: str) -> Mapping[str, Mapping[str, Any]]:
     """Return the entries of a run's order that are still true of the volumes. Not for the GUI thread."""
-    from napari_sortingloss.pretext.order import read_order
+    from napari_sortingloss.pretext.jobs.order import read_order
 
     document = read_order(study.run(run))
     if document is None:

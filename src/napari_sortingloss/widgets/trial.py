@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 
 from napari_sortingloss.errors import OutOfMemory, UserError
-from napari_sortingloss.training.pace import Pace
+from napari_sortingloss.training.computer.pace import Pace
 from napari_sortingloss.training.settings import TrainSettings
 
 WHAT = "Cannot time a run with these settings"
@@ -134,19 +134,19 @@ def _measured(folder: Path, kind: str, task: str, values: dict[str, Any]) -> Pac
 
     began = time.monotonic()
     pretraining = kind == "pretrain"
-    own = TASKS[task].task.partition(":")[0] if pretraining else "napari_sortingloss.segment.task"
-    for module in ("napari_sortingloss.training.loop", own):
+    own = TASKS[task].task.partition(":")[0] if pretraining else "napari_sortingloss.segment.finetune.task"
+    for module in ("napari_sortingloss.training.loop.loop", own):
         import_module(module)
     libraries = time.monotonic() - began
     study = Study(folder)  # not `open`, which tidies up: nothing is written here
     if pretraining:
-        from napari_sortingloss.pretext import pretrain
+        from napari_sortingloss.pretext.jobs import pretrain
 
         pace = pretrain.time_steps(study, settings_for(task).from_json(values))
     else:
-        from napari_sortingloss.segment import finetune
+        from napari_sortingloss.segment.finetune import job
 
-        pace = finetune.time_steps(study, FinetuneSettings.from_json(values))
+        pace = job.time_steps(study, FinetuneSettings.from_json(values))
     return dataclasses.replace(pace, libraries=libraries)
 
 

@@ -6,7 +6,7 @@ from psygnal import Signal
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QWidget
 
 from napari_sortingloss.errors import UserError
-from napari_sortingloss.study.window import parse_window
+from napari_sortingloss.study.exchange.window import parse_window
 from napari_sortingloss.widgets.previews import Look
 from napari_sortingloss.widgets.theme import Colors
 from napari_sortingloss.widgets.window_edit import DEFAULT, Histogram, WindowEdit

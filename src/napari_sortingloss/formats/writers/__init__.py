@@ -1,0 +1,1 @@
+"""Volumes and labels on their way out: OME-TIFF, NIfTI, NRRD and OME-Zarr."""

@@ -1,0 +1,1 @@
+"""The encoders that are pre-trained."""

@@ -1,0 +1,1 @@
+"""The decoders that turn an encoder's features into classes."""

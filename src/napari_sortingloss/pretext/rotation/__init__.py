@@ -1,0 +1,1 @@
+"""RotationLoss: by which angle was one slice turned against another near it."""

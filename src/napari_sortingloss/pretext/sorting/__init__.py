@@ -1,0 +1,1 @@
+"""SortingLoss: put shuffled slices of a volume back into order."""

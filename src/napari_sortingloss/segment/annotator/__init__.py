@@ -1,0 +1,1 @@
+"""The simulated annotator, and the interpolation between painted slices."""

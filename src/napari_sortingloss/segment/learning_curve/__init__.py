@@ -1,0 +1,1 @@
+"""How good segmentation gets with how many painted slices, over methods and seeds."""

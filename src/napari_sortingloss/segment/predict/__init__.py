@@ -1,0 +1,1 @@
+"""Labels for whole volumes, streamed and resumed, along one axis or three."""

@@ -1,0 +1,1 @@
+"""Which slice to paint next, and why."""

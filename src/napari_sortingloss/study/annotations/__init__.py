@@ -1,0 +1,1 @@
+"""What people paint: labels, the status of slices, and a history that is never lost."""

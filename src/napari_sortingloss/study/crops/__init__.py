@@ -1,0 +1,1 @@
+"""Volumes cut out of volumes, with all that lies on them."""

@@ -1,0 +1,1 @@
+"""Where each run finds the specimen of a volume."""

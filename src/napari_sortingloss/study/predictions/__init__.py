@@ -1,0 +1,1 @@
+"""What each run predicts for a volume."""

@@ -1,0 +1,1 @@
+"""Runs: what they are given, what they leave, how they are watched and steered from any process."""

@@ -1,0 +1,1 @@
+"""Writing volumes, and what lies on them: reference labels, frames, temporary files."""

@@ -1,0 +1,1 @@
+"""What this computer can do, and what a run will need of it."""

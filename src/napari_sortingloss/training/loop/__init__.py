@@ -1,0 +1,1 @@
+"""The one training loop: batches, steps, reports, checkpoints, several processes."""
