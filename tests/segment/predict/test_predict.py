@@ -228,7 +228,7 @@ for event in predict_volumes(study, run, GreySegmenter(), study.select(), Predic
 @pytest.mark.skipif(os.name == "nt", reason="there is no kill -9 on Windows")
 def test_a_killed_prediction_goes_on_where_it_was_and_ends_as_if_nothing_had_happened(study):
     add_volume(study, "fish")
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
         [sys.executable, "-c", PREDICT, str(study.path), RUN, str(pipeline.READ_BYTES)],
         env=environment,
