@@ -12,7 +12,8 @@ from napari_sortingloss.widgets import training_actions as actions
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import VolumeRecord
-    from napari_sortingloss.widgets.pretrain import PretrainWidget
+    from napari_sortingloss.widgets.run_panel import RunPanel
+    from napari_sortingloss.widgets.stage import Stage
 
 KIND = "order"
 
@@ -22,15 +23,18 @@ class OrderActions:
 
     Parameters
     ----------
-    stage : PretrainWidget
+    stage : Stage
         Held weakly; it owns this object.
+    panel : RunPanel
+        Shows the run whose order is meant, and the plot.
     """
 
-    def __init__(self, stage: PretrainWidget) -> None:
+    def __init__(self, stage: Stage, panel: RunPanel) -> None:
         self._weak = weakref.ref(stage)
+        self._panel = panel
 
     @property
-    def _stage(self) -> PretrainWidget:
+    def _stage(self) -> Stage:
         stage = self._weak()
         assert stage is not None
         return stage
@@ -40,13 +44,13 @@ class OrderActions:
         stage, study = self._stage, self._stage.session.study
         if study is None:
             return
-        stage.panel.show_run(run)
+        self._panel.show_run(run)
         title = f"Ordering the slices of {volumes[0] if len(volumes) == 1 else 'all volumes'}"
         stage.submit(title, actions.order_job(study, run, volumes), KIND, self._on_ordered)
 
     def flip(self, name: str) -> None:
         """Turn a volume's direction round and order it again."""
-        stage, study, shown = self._stage, self._stage.session.study, self._stage.panel.run
+        stage, study, shown = self._stage, self._stage.session.study, self._panel.run
         if study is None or shown is None:
             return
 
@@ -78,7 +82,7 @@ class OrderActions:
 
     def read(self) -> None:
         """Show what is known of the order by the run in view."""
-        stage, study, run = self._stage, self._stage.session.study, self._stage.panel.run
+        stage, study, run = self._stage, self._stage.session.study, self._panel.run
         if study is None or run is None:
             return
         stage.background.run(
@@ -89,14 +93,14 @@ class OrderActions:
         )
 
     def _take(self, entries: Mapping[str, Mapping[str, Any]]) -> None:
-        plot, session = self._stage.panel.order, self._stage.session
+        plot, session = self._panel.order, self._stage.session
         plot.set_order(entries)
         plot.show_volume(session.current_volume)
 
     def _on_ordered(self, result: dict[str, Any]) -> None:
         stage = self._stage
         stage.session.refresh()
-        stage.panel.show_order()
+        self._panel.show_order()
         found = directions(result.get("volumes", []))
         are = "is" if len(found.untold) == 1 else "are"
         untold = f" Whether {listed(found.untold)} {are} upside down the network {UNTOLD} ({found.figures}): train for longer."

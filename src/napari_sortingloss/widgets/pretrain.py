@@ -44,13 +44,13 @@ class PretrainWidget(TrainingStage):
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
         self.runs = RunActions(self)
-        self.orders = OrderActions(self)
         self.hint = QLabel()
         self.hint.setWordWrap(True)
         self.study_link = QPushButton("Go to Study ▸")
         self.study_link.clicked.connect(lambda *_: self.go_to("Study"))
         self.form = PretrainForm(self.background)
         self.panel = RunPanel(self.background)
+        self.orders = OrderActions(self, self.panel)
         for widget in (self.hint, self.form, self.panel):
             self.body.addWidget(widget)
         self.body.addWidget(self.study_link, 0, Qt.AlignmentFlag.AlignLeft)

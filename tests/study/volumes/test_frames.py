@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_sortingloss.boxes import NO_BOX, Box, shifted, size_of, whole
+from napari_sortingloss.disk.slabs import steps
 from napari_sortingloss.errors import BadSetting, StudyError
 from napari_sortingloss.study import VolumeRecord
 from napari_sortingloss.study.schema import family
@@ -82,7 +83,7 @@ def test_slabs_are_what_pasting_at_once_gives(line, height):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("napari_sortingloss.study.volumes.frames.slab_height", lambda *_, **__: height)
         slabs = list(paste_slabs(labels, second, ORIGINAL))
-    assert [len(s) for s in slabs] == [b - a for a, b in slabs.steps(ORIGINAL.shape[0], height)]
+    assert [len(s) for s in slabs] == [b - a for a, b in steps(ORIGINAL.shape[0], height)]
     np.testing.assert_array_equal(np.concatenate(slabs), paste(labels, second, ORIGINAL))
     assert {s.dtype for s in slabs} == {labels.dtype}
 
