@@ -24,7 +24,7 @@ from napari.layers import Labels
 
 from napari_sortingloss.study import Study, VolumeRecord
 from napari_sortingloss.study.annotations.editor import AnnotationEditor
-from napari_sortingloss.widgets.annotate_layer import changes_of
+from napari_sortingloss.widgets.annotate.layer import changes_of
 
 SHAPE = (2000, 1000, 1000)
 

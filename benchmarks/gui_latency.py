@@ -90,7 +90,7 @@ def measure(options: argparse.Namespace, study: Path) -> None:
     import napari
     from qtpy.QtWidgets import QApplication
 
-    from napari_sortingloss.widgets import layers
+    from napari_sortingloss.widgets.viewer import layers
 
     viewer = napari.Viewer(show=False)
     window = viewer.window._qt_window

@@ -163,7 +163,7 @@ def export(window: Window, stage: Any) -> None:
 
     with tempfile.TemporaryDirectory(prefix="export-") as folder:
         path = Path(folder) / f"{stage.review.name}.nii.gz"
-        with patch("napari_sortingloss.widgets.dialogs.choose_export", return_value=path):
+        with patch("napari_sortingloss.widgets.toolkit.dialogs.choose_export", return_value=path):
             stage.actions_.export("crop")
         window.spin(0.5)
         window.wait_for_jobs()

@@ -232,7 +232,7 @@ def go_wrong(window: Window, file: Path) -> None:
 
 def train(window: Window) -> None:
     """Pre-train: ready, running, paused, nearly done, finished."""
-    from napari_sortingloss.widgets.split import Split, SplitDialog
+    from napari_sortingloss.widgets.runs.split import Split, SplitDialog
 
     stage, panel = window.pretrain, window.pretrain.panel
     window.show_volumes(("fish_01",), side=True)

@@ -330,7 +330,7 @@ def export(window: Window, name: str, prefix: str = "segment") -> None:
     stage = window.bench.stages["Segment"]
     with tempfile.TemporaryDirectory(prefix="export-") as folder:
         path = Path(folder) / f"{name}_labels.nii.gz"
-        with patch("napari_sortingloss.widgets.dialogs.choose_label_export", return_value=path):
+        with patch("napari_sortingloss.widgets.toolkit.dialogs.choose_label_export", return_value=path):
             stage.predicting.export("labels")
         began = time.monotonic()
         window.wait_for_jobs()

@@ -163,7 +163,7 @@ class Walk:
 
     def in_view(self, name: str) -> None:
         """See that a volume fills the canvas and its middle slice is shown."""
-        from napari_sortingloss.widgets.view import slice_in_view
+        from napari_sortingloss.widgets.viewer.view import slice_in_view
 
         record, layer = self.session.volumes[name], self.viewer.layers[name]
         axis, index, _ = slice_in_view(self.viewer, layer.units, record.voxel_size, record.offset)

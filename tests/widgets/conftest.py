@@ -29,9 +29,10 @@ from qtpy.QtWidgets import QApplication
 
 from napari_sortingloss.study import Study
 from napari_sortingloss.study.exchange.add import AddSettings, add
-from napari_sortingloss.widgets import localize_actions, stage_layers
-from napari_sortingloss.widgets.localize import LocalizeWidget
-from napari_sortingloss.widgets.session import Session, session_of
+from napari_sortingloss.widgets.localize import actions
+from napari_sortingloss.widgets.localize.stage import LocalizeWidget
+from napari_sortingloss.widgets.session.session import Session, session_of
+from napari_sortingloss.widgets.viewer import stage_layers
 
 SHAPES = {"fish_a": (24, 18, 30), "fish_b": (20, 26, 16)}
 
@@ -155,7 +156,7 @@ def opened(session: Session, study: Study, qtbot: Any) -> Session:
 @pytest.fixture
 def localizer(viewer: Any, session: Session, monkeypatch: pytest.MonkeyPatch) -> LocalizeWidget:
     monkeypatch.setattr(
-        localize_actions, "localize_job", lambda study, settings: lambda: localize_job(study, settings)
+        actions, "localize_job", lambda study, settings: lambda: localize_job(study, settings)
     )
     made = LocalizeWidget(viewer)
     viewer.window.add_dock_widget(made)

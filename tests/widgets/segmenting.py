@@ -165,7 +165,7 @@ def see(stage: Any, qtbot: Any, done: Any) -> None:
 
 def show_volume(stage: Any, qtbot: Any, name: str) -> None:
     """Bring a volume and its middle slice into view."""
-    from napari_sortingloss.widgets import layers
+    from napari_sortingloss.widgets.viewer import layers
 
     session = stage.session
     session.set_current_volume(name)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from napari_sortingloss.widgets.annotate_serial import Serial
+from napari_sortingloss.widgets.toolkit.serial import Serial
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ from napari_sortingloss.events import Progress, Result
 from napari_sortingloss.study import Study
 from napari_sortingloss.study.annotations.editor import AnnotationEditor
 from napari_sortingloss.study.classes import read_classes
-from napari_sortingloss.widgets import annotate_classes, annotate_import, annotate_suggest
-from napari_sortingloss.widgets.annotate import AnnotateWidget
-from napari_sortingloss.widgets.annotate_suggest import Hint, Place, evenly
-from napari_sortingloss.widgets.session import Session
-from napari_sortingloss.widgets.shortcuts import SHORTCUTS
+from napari_sortingloss.widgets.annotate import class_panel, import_labels, suggestions
+from napari_sortingloss.widgets.annotate.stage import AnnotateWidget
+from napari_sortingloss.widgets.annotate.suggestions import Hint, Place, evenly
+from napari_sortingloss.widgets.session.session import Session
+from napari_sortingloss.widgets.toolkit.shortcuts import SHORTCUTS
 
 
 @pytest.fixture
@@ -284,7 +284,7 @@ def test_keys_that_are_taken_are_refused_in_a_sentence(ready, study, key):
 def test_a_class_is_removed_after_a_question_and_its_paint_stays(ready, study, qtbot, monkeypatch):
     stroke(ready.annotating.layer, (7, 9, 12), 2)
     answers = [False, True]
-    monkeypatch.setattr(annotate_classes, "confirm_removal", lambda parent, name: answers.pop(0))
+    monkeypatch.setattr(class_panel, "confirm_removal", lambda parent, name: answers.pop(0))
     for _ in range(2):
         ready.classes.table.select(2)
         ready.classes.table.remove_requested.emit(2)
@@ -293,7 +293,7 @@ def test_a_class_is_removed_after_a_question_and_its_paint_stays(ready, study, q
 
 
 def test_a_colour_is_asked_for_and_kept(ready, study, qtbot, monkeypatch):
-    monkeypatch.setattr(annotate_classes, "ask_color", lambda parent, found: "#010203")
+    monkeypatch.setattr(class_panel, "ask_color", lambda parent, found: "#010203")
     ready.classes.table.color_requested.emit(1)
     qtbot.waitUntil(lambda: ready.session.classes[0].color == "#010203")
 
@@ -450,7 +450,7 @@ def test_the_other_suggestions_are_links(ready, qtbot):
 
 def test_what_a_run_suggests_comes_first_and_says_whose_it_is(ready, qtbot, monkeypatch):
     found = ("sorting-1", (Hint("fish_a", "z", 19, "far from what you painted"),))
-    monkeypatch.setattr(annotate_suggest, "_ranked", lambda study, runs, volume: found)
+    monkeypatch.setattr(suggestions, "_ranked", lambda study, runs, volume: found)
     ready.annotating.go_to(3)
     stroke(ready.annotating.layer, (3, 9, 12))
     done(ready, qtbot)
@@ -463,7 +463,7 @@ def test_what_a_run_suggests_comes_first_and_says_whose_it_is(ready, qtbot, monk
 
 def test_across_another_axis_slices_are_spaced_evenly_and_next_stays_across_it(ready, qtbot, monkeypatch):
     found = ("sorting-1", (Hint("fish_a", "z", 19, "far from what you painted"),))
-    monkeypatch.setattr(annotate_suggest, "_ranked", lambda study, runs, volume: found)
+    monkeypatch.setattr(suggestions, "_ranked", lambda study, runs, volume: found)
     ready.annotating.go_to(9, "x")
     qtbot.waitUntil(lambda: bool(ready.suggestions.hints) and ready.suggestions.hints[0].axis == "x")
     shown(ready, qtbot)
@@ -483,7 +483,7 @@ def test_a_run_can_be_asked_by_a_link(ready, study, qtbot, monkeypatch):
     import napari_sortingloss.segment.suggest.job as suggest
 
     monkeypatch.setattr(suggest, "suggest", job)
-    monkeypatch.setattr(annotate_suggest, "import_gently", lambda *modules: None)
+    monkeypatch.setattr(suggestions, "import_gently", lambda *modules: None)
     run = trained(study)
     ready.session.refresh()
     qtbot.waitUntil(lambda: f"ask {run}" in ready.reason.text())
@@ -497,9 +497,7 @@ def test_a_run_can_be_asked_by_a_link(ready, study, qtbot, monkeypatch):
 
 
 def test_the_same_anatomy_in_another_volume_is_a_jump_and_a_way_back(ready, qtbot, monkeypatch):
-    monkeypatch.setattr(
-        annotate_suggest, "_same", lambda study, runs, volume, index: [Place("fish_b", "z", 13)]
-    )
+    monkeypatch.setattr(suggestions, "_same", lambda study, runs, volume, index: [Place("fish_b", "z", 13)])
     menus = []
     offer = ready.actions_._offer_places
     monkeypatch.setattr(ready.actions_, "_offer_places", lambda places: menus.append(offer(places)))
@@ -594,7 +592,7 @@ def test_an_import_says_first_what_it_would_overwrite_and_is_undone_in_one_step(
     stroke(layer, (5, 8, 12), 2)
     done(ready, qtbot)
     before = np.array(layer.data)
-    monkeypatch.setattr(annotate_import, "choose_labels", lambda parent: path)
+    monkeypatch.setattr(import_labels, "choose_labels", lambda parent: path)
     dialogs = []
     make = ready.actions_.importing.propose
     monkeypatch.setattr(ready.actions_.importing, "propose", lambda path: dialogs.append(make(path)))

@@ -14,9 +14,9 @@ from qtpy.QtWidgets import QApplication
 from napari_sortingloss.study import Study
 from napari_sortingloss.study.annotations.editor import AnnotationEditor
 from napari_sortingloss.study.classes import read_classes, remove_class
-from napari_sortingloss.widgets import layers
-from napari_sortingloss.widgets.annotating import Annotating, annotating_of
-from napari_sortingloss.widgets.session import Session, session_of
+from napari_sortingloss.widgets.annotate.painting import Annotating, annotating_of
+from napari_sortingloss.widgets.session.session import Session, session_of
+from napari_sortingloss.widgets.viewer import layers
 
 SHAPE = (24, 18, 30)
 
@@ -439,7 +439,7 @@ def test_closing_napari_while_annotations_are_being_opened_lets_go_too(opened_cl
 
 
 def test_closing_the_window_in_the_middle_of_painting_loses_nothing(study, own_viewer, qtbot):
-    from napari_sortingloss.widgets.annotate import AnnotateWidget
+    from napari_sortingloss.widgets.annotate.stage import AnnotateWidget
 
     two_classes(study)
     window = own_viewer.window._qt_window
@@ -466,7 +466,7 @@ def test_closing_the_window_in_the_middle_of_painting_loses_nothing(study, own_v
 def test_a_volume_that_is_painted_on_can_be_renamed_in_the_study_stage(
     annotating, study, session, viewer, qtbot
 ):
-    from napari_sortingloss.widgets.study import StudyWidget
+    from napari_sortingloss.widgets.study.stage import StudyWidget
 
     stage = StudyWidget(viewer)
     viewer.window.add_dock_widget(stage)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from qtpy.QtWidgets import QWidget
 
-from napari_sortingloss.widgets.background import Background
-from napari_sortingloss.widgets.detached import DetachedProcess
+from napari_sortingloss.widgets.session.detached import DetachedProcess
+from napari_sortingloss.widgets.toolkit.background import Background
 
 
 @pytest.fixture

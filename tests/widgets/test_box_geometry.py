@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_sortingloss.widgets.box_geometry import box_from, faces, rectangle
+from napari_sortingloss.widgets.viewer.box_geometry import box_from, faces, rectangle
 
 SHAPE = (24, 18, 30)
 BOX = ((4, 20), (3, 15), (6, 24))

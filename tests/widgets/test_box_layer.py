@@ -13,7 +13,7 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
 from napari_sortingloss.boxes import NO_BOX
-from napari_sortingloss.widgets.box_layer import BoxLayer, layer_order
+from napari_sortingloss.widgets.viewer.box_layer import BoxLayer, layer_order
 
 SHAPE = (24, 18, 30)
 VOXEL = (0.4, 0.25, 0.3)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_sortingloss import wording
 from napari_sortingloss.boxes import NO_BOX
-from napari_sortingloss.widgets import words
-from napari_sortingloss.widgets.box_sliders import BoxSliders
+from napari_sortingloss.widgets.localize.box_sliders import BoxSliders
 
 SHAPE = (24, 18, 30)
 BOX = ((4, 20), (3, 15), (6, 24))
@@ -121,4 +121,4 @@ def test_each_input_has_a_name_of_its_own(sliders):
     ],
 )
 def test_lengths_come_with_a_fitting_unit(value, unit, text):
-    assert words.length(value, unit) == text
+    assert wording.length(value, unit) == text

@@ -7,7 +7,7 @@ from painting import heard
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QLineEdit
 
-from napari_sortingloss.widgets.class_table import AREA, COLOR, KEY, NAME, ClassRow, ClassTable
+from napari_sortingloss.widgets.annotate.class_table import AREA, COLOR, KEY, NAME, ClassRow, ClassTable
 
 ROWS = (
     ClassRow(1, "eye lens", "#e69f00", "1", "1.2 mm²"),

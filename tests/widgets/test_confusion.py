@@ -7,8 +7,8 @@ import pytest
 from qtpy.QtGui import QColor
 
 from napari_sortingloss.events import Matrix
-from napari_sortingloss.widgets.background import Background
-from napari_sortingloss.widgets.confusion import (
+from napari_sortingloss.widgets.pretrain.panel import RunPanel
+from napari_sortingloss.widgets.runs.confusion import (
     MIDDLE,
     ConfusionPlot,
     ConfusionRow,
@@ -17,9 +17,9 @@ from napari_sortingloss.widgets.confusion import (
     _mixed,
     said_share,
 )
-from napari_sortingloss.widgets.run_panel import RunPanel
-from napari_sortingloss.widgets.run_watch import RunHistory
-from napari_sortingloss.widgets.theme import colors
+from napari_sortingloss.widgets.runs.run_watch import RunHistory
+from napari_sortingloss.widgets.toolkit.background import Background
+from napari_sortingloss.widgets.toolkit.theme import colors
 
 LABELS = ("-90°", "-60°", "-30°", "0°", "30°", "60°", "90°")
 

@@ -9,9 +9,9 @@ from qtpy.QtGui import QPainter, QPicture
 
 from napari_sortingloss.events import Metrics
 from napari_sortingloss.training.curves import Curve
-from napari_sortingloss.widgets.curves import Compared, CurvePlot, CurveRow
-from napari_sortingloss.widgets.run_watch import RunHistory
-from napari_sortingloss.widgets.theme import colors
+from napari_sortingloss.widgets.runs.curves import Compared, CurvePlot, CurveRow
+from napari_sortingloss.widgets.runs.run_watch import RunHistory
+from napari_sortingloss.widgets.toolkit.theme import colors
 
 CURVES = (Curve("loss", "loss"), Curve("error", "mean displacement", "slices", chance=5.3, main=True))
 

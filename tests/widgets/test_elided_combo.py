@@ -9,7 +9,7 @@ from qtpy.QtCore import QEvent, QPoint
 from qtpy.QtGui import QHelpEvent
 from qtpy.QtWidgets import QApplication, QToolTip
 
-from napari_sortingloss.widgets.elided_combo import ElidedCombo
+from napari_sortingloss.widgets.toolkit.elided_combo import ElidedCombo
 
 LONG = "sorting-261129-071138 · 2.3 of 16 slices"
 

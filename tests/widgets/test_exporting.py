@@ -10,9 +10,9 @@ import segmenting as seg
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_sortingloss.study import Study
-from napari_sortingloss.widgets import dialogs
 from napari_sortingloss.widgets.exporting import export, said_written
-from napari_sortingloss.widgets.study import StudyWidget
+from napari_sortingloss.widgets.study.stage import StudyWidget
+from napari_sortingloss.widgets.toolkit import dialogs
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_sortingloss.errors import BadSetting
 from napari_sortingloss.settings import Setting, Settings
-from napari_sortingloss.widgets.forms import Form
+from napari_sortingloss.widgets.toolkit.forms import Form
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from napari_sortingloss.widgets.gentle_import import import_gently
+from napari_sortingloss.widgets.toolkit.gentle_import import import_gently
 
 LOAD = """
 import gc, sys, threading, time
-from napari_sortingloss.widgets.gentle_import import import_gently
+from napari_sortingloss.widgets.toolkit.gentle_import import import_gently
 full = []
 gc.callbacks.append(lambda phase, info: full.append(info["generation"]) if phase == "start" else None)
 worker = threading.Thread(target=import_gently, args=("napari_sortingloss.training.loop.loop",))

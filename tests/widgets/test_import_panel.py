@@ -17,11 +17,12 @@ from napari_sortingloss.formats.options import ReadOptions
 from napari_sortingloss.study.exchange import add as add_module
 from napari_sortingloss.study.exchange.add_settings import AddSettings
 from napari_sortingloss.study.exchange.convert import Stage
-from napari_sortingloss.widgets import dialogs, new_study, survey
-from napari_sortingloss.widgets.fields import WholeBox
-from napari_sortingloss.widgets.import_panel import ImportPanel
-from napari_sortingloss.widgets.session import Session
-from napari_sortingloss.widgets.study import StudyWidget
+from napari_sortingloss.widgets.session.session import Session
+from napari_sortingloss.widgets.study import new_study, survey
+from napari_sortingloss.widgets.study.import_panel import ImportPanel
+from napari_sortingloss.widgets.study.stage import StudyWidget
+from napari_sortingloss.widgets.toolkit import dialogs
+from napari_sortingloss.widgets.toolkit.fields import WholeBox
 
 SHAPE = (12, 16, 20)
 
@@ -213,7 +214,7 @@ def test_what_was_being_read_for_a_discarded_batch_is_dropped(full, mixed, qtbot
 
 
 def test_old_pictures_are_let_go_but_what_was_measured_stays(full, mixed, monkeypatch, looks, qtbot):
-    monkeypatch.setattr("napari_sortingloss.widgets.batch.KEPT_BYTES", 1)
+    monkeypatch.setattr("napari_sortingloss.widgets.study.batch.KEPT_BYTES", 1)
     panel = choose(full, qtbot, *mixed)
     assert sum(one.preview.voxels.size > 0 for one in panel.batch.looks.values()) == 1
     panel.window.edit.set_value("-900:500")

@@ -13,8 +13,8 @@ from napari.utils import progress
 
 from napari_sortingloss.errors import BadInput
 from napari_sortingloss.events import Event, Notice, Progress, Result
-from napari_sortingloss.widgets import jobs
-from napari_sortingloss.widgets.jobs import JobRunner
+from napari_sortingloss.widgets.session import jobs
+from napari_sortingloss.widgets.session.jobs import JobRunner
 
 
 @pytest.fixture

@@ -31,13 +31,16 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sortingloss.study.classes import read_classes
-from napari_sortingloss.widgets import annotate_help, dialogs
-from napari_sortingloss.widgets.annotate import AnnotateWidget
-from napari_sortingloss.widgets.localize import LocalizeWidget
-from napari_sortingloss.widgets.pretrain import PretrainWidget
-from napari_sortingloss.widgets.segment import SegmentWidget
-from napari_sortingloss.widgets.session import session_of
-from napari_sortingloss.widgets.shortcuts import (
+from napari_sortingloss.widgets.annotate import help
+from napari_sortingloss.widgets.annotate.stage import AnnotateWidget
+from napari_sortingloss.widgets.localize.stage import LocalizeWidget
+from napari_sortingloss.widgets.pretrain.stage import PretrainWidget
+from napari_sortingloss.widgets.segment.stage import SegmentWidget
+from napari_sortingloss.widgets.session.session import session_of
+from napari_sortingloss.widgets.stage import Stage
+from napari_sortingloss.widgets.study.stage import StudyWidget
+from napari_sortingloss.widgets.toolkit import dialogs
+from napari_sortingloss.widgets.toolkit.shortcuts import (
     SHORTCUTS,
     Button,
     Key,
@@ -47,8 +50,6 @@ from napari_sortingloss.widgets.shortcuts import (
     keys_of,
     listed,
 )
-from napari_sortingloss.widgets.stage import Stage
-from napari_sortingloss.widgets.study import StudyWidget
 from napari_sortingloss.widgets.workbench import Workbench
 
 CTRL, ALT, SHIFT = (
@@ -696,12 +697,12 @@ def test_a_tool_that_was_given_another_key_in_napari_is_named_by_it(monkeypatch)
     shortcuts = dict(get_settings().shortcuts.shortcuts)
     eraser = "napari:activate_labels_erase_mode"
     monkeypatch.setattr(
-        annotate_help,
+        help,
         "get_settings",
         lambda: _Settings({**shortcuts, eraser: [shortcuts[eraser][0]]}),
     )
-    assert annotate_help.tool_keys(())["eraser"] == "1"
-    assert "eraser" not in annotate_help.tool_keys(("1",))
+    assert help.tool_keys(())["eraser"] == "1"
+    assert "eraser" not in help.tool_keys(("1",))
 
 
 class _Settings:
@@ -724,7 +725,7 @@ def test_the_keys_of_napari_that_are_named_do_what_is_said(own_viewer, study, qt
     own_viewer.layers.selection.active = layer
     focus(canvas, qtbot)
     modes: dict[str, str] = {}
-    for tool, key in annotate_help.tool_keys(made.classes.taken).items():
+    for tool, key in help.tool_keys(made.classes.taken).items():
         press(key, canvas)
         modes[tool] = str(layer.mode)
     assert modes["eraser"] == "erase"

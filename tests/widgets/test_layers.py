@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_sortingloss.errors import BadInput
-from napari_sortingloss.widgets import layers
+from napari_sortingloss.widgets.viewer import layers
 
 
 def shown(viewer: Any, study: Any, *names: str) -> list[Any]:

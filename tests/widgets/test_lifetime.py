@@ -21,9 +21,9 @@ from qtpy.QtWidgets import QApplication, QWidget
 from napari_sortingloss.events import Event, Progress, Result
 from napari_sortingloss.localize.settings import LocalizeSettings
 from napari_sortingloss.study import Study
-from napari_sortingloss.widgets.jobs import JobRunner
-from napari_sortingloss.widgets.lifetime import at_end, follow
-from napari_sortingloss.widgets.previews import Candidate
+from napari_sortingloss.widgets.session.jobs import JobRunner
+from napari_sortingloss.widgets.study.previews import Candidate
+from napari_sortingloss.widgets.toolkit.lifetime import at_end, follow
 
 
 class Source:

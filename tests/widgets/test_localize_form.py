@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_sortingloss.widgets.fraction_slider import FractionSlider
-from napari_sortingloss.widgets.localize_form import LocalizeForm
-from napari_sortingloss.widgets.session import RunInfo
-from napari_sortingloss.widgets.volume_menu import VolumeMenu
+from napari_sortingloss.widgets.localize.form import LocalizeForm
+from napari_sortingloss.widgets.localize.fraction_slider import FractionSlider
+from napari_sortingloss.widgets.session.session import RunInfo
+from napari_sortingloss.widgets.toolkit.volume_menu import VolumeMenu
 
 
 def info(

@@ -11,8 +11,8 @@ import pytest
 from napari_sortingloss.boxes import NO_BOX
 from napari_sortingloss.localize.grid import Grid
 from napari_sortingloss.study.localizations.reading import Hull, Localization
-from napari_sortingloss.widgets import layers
-from napari_sortingloss.widgets.localize_layers import LocalizeLayers, _found, localize_layers_of, plan
+from napari_sortingloss.widgets.localize.layers import LocalizeLayers, _found, localize_layers_of, plan
+from napari_sortingloss.widgets.viewer import layers
 
 BOX = ((4, 20), (3, 15), (6, 24))
 CORNERS = np.array([[z, y, x] for z in (-0.5, 19.5) for y in (2.5, 14.5) for x in (5.5, 23.5)])

@@ -19,8 +19,8 @@ from qtpy.QtWidgets import (
 
 from napari_sortingloss.boxes import NO_BOX
 from napari_sortingloss.study import Study
-from napari_sortingloss.widgets.localize import LocalizeWidget
-from napari_sortingloss.widgets.session import session_of
+from napari_sortingloss.widgets.localize.stage import LocalizeWidget
+from napari_sortingloss.widgets.session.session import session_of
 from napari_sortingloss.widgets.workbench import Workbench
 
 

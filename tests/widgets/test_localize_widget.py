@@ -21,9 +21,11 @@ from napari_sortingloss.pretext.jobs.pretrain import pretrain
 from napari_sortingloss.study import Study
 from napari_sortingloss.study.localizations import reading as store
 from napari_sortingloss.study.localizations.reading import read_localization
-from napari_sortingloss.widgets import dialogs, layers, localize_actions
-from napari_sortingloss.widgets.localize import LocalizeWidget
-from napari_sortingloss.widgets.localize_actions import ask_about
+from napari_sortingloss.widgets.localize import actions
+from napari_sortingloss.widgets.localize.actions import ask_about
+from napari_sortingloss.widgets.localize.stage import LocalizeWidget
+from napari_sortingloss.widgets.toolkit import dialogs
+from napari_sortingloss.widgets.viewer import layers
 
 
 @pytest.fixture
@@ -123,7 +125,7 @@ def test_a_job_shows_which_volume_it_is_at_and_can_be_stopped(stage, study, run,
 
         return job
 
-    monkeypatch.setattr(localize_actions, "localize_job", slow)
+    monkeypatch.setattr(actions, "localize_job", slow)
     see(stage, qtbot, lambda: stage.form.has_runs)
     stage.start_button.click()
     qtbot.waitUntil(lambda: statuses(stage)[1] == "working")
@@ -141,7 +143,7 @@ def test_a_job_that_fails_says_why_and_gives_the_buttons_back(stage, study, run,
 
         return make
 
-    monkeypatch.setattr(localize_actions, "localize_job", fails)
+    monkeypatch.setattr(actions, "localize_job", fails)
     see(stage, qtbot, lambda: stage.form.has_runs)
     stage.start_button.click()
     qtbot.waitUntil(lambda: "the weights are damaged" in stage.bar.text)
@@ -155,9 +157,7 @@ def test_boxes_that_were_checked_are_asked_about_before_they_are_found_anew(foun
     idle(found, qtbot)
     asked: list[tuple[Any, ...]] = []
     answers = iter(("cancel", "others", "all"))
-    monkeypatch.setattr(
-        localize_actions, "ask_about", lambda stage, *about: (asked.append(about), next(answers))[1]
-    )
+    monkeypatch.setattr(actions, "ask_about", lambda stage, *about: (asked.append(about), next(answers))[1])
     created = [on_disk(found, name).created for name in BOXES]
     found.start_button.click()
     assert asked == [(["fish_a"], 1)]

@@ -7,7 +7,7 @@ from localizing import BOXES, localize, trained
 from napari_sortingloss.study.crops.job import CropSettings, crop
 from napari_sortingloss.study.localizations.reading import localization_path, update_localization
 from napari_sortingloss.widgets.localized import best_of, children_of, crop_of, look_at
-from napari_sortingloss.widgets.session import look
+from napari_sortingloss.widgets.session.session import look
 from napari_sortingloss.widgets.states import about_steps, dots
 
 

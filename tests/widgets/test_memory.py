@@ -15,13 +15,13 @@ from qtpy.QtWidgets import QApplication
 from segmenting import paint, predict_one, see, trained
 
 from napari_sortingloss.study import Study
-from napari_sortingloss.widgets.localize import LocalizeWidget
-from napari_sortingloss.widgets.memory import FILE, Memory
-from napari_sortingloss.widgets.pretrain import PretrainWidget
-from napari_sortingloss.widgets.run_fields import DETACHED
-from napari_sortingloss.widgets.segment import SegmentWidget
-from napari_sortingloss.widgets.session import Session, session_of
-from napari_sortingloss.widgets.split import Split
+from napari_sortingloss.widgets.localize.stage import LocalizeWidget
+from napari_sortingloss.widgets.pretrain.stage import PretrainWidget
+from napari_sortingloss.widgets.runs.run_fields import DETACHED
+from napari_sortingloss.widgets.runs.split import Split
+from napari_sortingloss.widgets.segment.stage import SegmentWidget
+from napari_sortingloss.widgets.session.memory import FILE, Memory
+from napari_sortingloss.widgets.session.session import Session, session_of
 
 
 def dock(viewer: Any, kind: type) -> Any:

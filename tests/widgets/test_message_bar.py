@@ -14,9 +14,9 @@ from qtpy.QtWidgets import QApplication, QLabel, QMainWindow, QPushButton, QSpin
 
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.events import Event, Result
-from napari_sortingloss.widgets.errors import LINES, MessageBar
 from napari_sortingloss.widgets.stage import EDIT, Stage
-from napari_sortingloss.widgets.study import StudyWidget
+from napari_sortingloss.widgets.study.stage import StudyWidget
+from napari_sortingloss.widgets.toolkit.message_bar import LINES, MessageBar
 
 LOST = UserError("Cannot read 'x.tif'", "it is cut off", "copy it again")
 LONG = UserError("Cannot read 'x.tif'", "it is cut off " * 120, "copy it again")

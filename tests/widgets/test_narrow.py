@@ -21,13 +21,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sortingloss.widgets import small_screen
-from napari_sortingloss.widgets.flow import FlowRow
-from napari_sortingloss.widgets.forms import Fold
-from napari_sortingloss.widgets.pair_grid import PairGrid
-from napari_sortingloss.widgets.session import session_of
-from napari_sortingloss.widgets.small_screen import CONTROLS, fit_screen
+from napari_sortingloss.widgets.session.session import session_of
 from napari_sortingloss.widgets.stage import SMALLEST
+from napari_sortingloss.widgets.toolkit import small_screen
+from napari_sortingloss.widgets.toolkit.flow import FlowRow
+from napari_sortingloss.widgets.toolkit.forms import Fold
+from napari_sortingloss.widgets.toolkit.pair_grid import PairGrid
+from napari_sortingloss.widgets.toolkit.small_screen import CONTROLS, fit_screen
 from napari_sortingloss.widgets.workbench import Workbench
 
 NARROW = 300

@@ -14,10 +14,10 @@ from napari_sortingloss.pretext import settings_for
 from napari_sortingloss.study import Study
 from napari_sortingloss.training.computer.pace import Pace
 from napari_sortingloss.training.settings import TrainSettings
-from napari_sortingloss.widgets import needs as module
-from napari_sortingloss.widgets.background import Background
-from napari_sortingloss.widgets.needs import BESIDE_THE_VIEWER, Needs, Wanted
-from napari_sortingloss.widgets.pretrain import PretrainWidget
+from napari_sortingloss.widgets.pretrain.stage import PretrainWidget
+from napari_sortingloss.widgets.runs import estimate_line as module
+from napari_sortingloss.widgets.runs.estimate_line import BESIDE_THE_VIEWER, Needs, Wanted
+from napari_sortingloss.widgets.toolkit.background import Background
 
 PACE = Pace(step=0.5 / BESIDE_THE_VIEWER, measure=1.0, save=0.0, ready=3.0, libraries=0.0)
 """What was measured for runs that take half a second a step beside the viewer."""

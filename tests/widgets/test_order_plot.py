@@ -8,9 +8,9 @@ import pytest
 from qtpy.QtCore import QPointF, Qt
 
 from napari_sortingloss.study import VolumeRecord
-from napari_sortingloss.widgets.order_actions import stored_index
-from napari_sortingloss.widgets.order_plot import OrderPlot, said
-from napari_sortingloss.widgets.theme import colors
+from napari_sortingloss.widgets.pretrain.order_actions import stored_index
+from napari_sortingloss.widgets.pretrain.order_plot import OrderPlot, said
+from napari_sortingloss.widgets.toolkit.theme import colors
 
 
 def entry(flipped: bool = False, n: int = 20, **more: Any) -> dict[str, Any]:

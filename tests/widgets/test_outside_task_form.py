@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from napari_sortingloss.pretext import TASKS
-from napari_sortingloss.widgets.pretrain import PretrainWidget
-from napari_sortingloss.widgets.session import session_of
+from napari_sortingloss.widgets.pretrain.stage import PretrainWidget
+from napari_sortingloss.widgets.session.session import session_of
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from qtpy.QtWidgets import QApplication
 
 from conftest import close_viewer
 from napari_sortingloss.study.classes import LabelClass
-from napari_sortingloss.widgets.annotate_layer import AnnotationLayer
-from napari_sortingloss.widgets.layers import LayerPlan
+from napari_sortingloss.widgets.annotate.layer import AnnotationLayer
+from napari_sortingloss.widgets.viewer.layers import LayerPlan
 
 LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
 THROTTLED = 12

@@ -9,10 +9,10 @@ from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_sortingloss.errors import BadSetting
 from napari_sortingloss.pretext import settings_for
-from napari_sortingloss.widgets.background import Background
-from napari_sortingloss.widgets.pretrain_form import PretrainForm
-from napari_sortingloss.widgets.run_fields import DETACHED
-from napari_sortingloss.widgets.split import Split
+from napari_sortingloss.widgets.pretrain.form import PretrainForm
+from napari_sortingloss.widgets.runs.run_fields import DETACHED
+from napari_sortingloss.widgets.runs.split import Split
+from napari_sortingloss.widgets.toolkit.background import Background
 
 
 @pytest.fixture

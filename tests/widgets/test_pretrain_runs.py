@@ -11,10 +11,10 @@ import pytest
 from qtpy.QtCore import QTimer
 
 from napari_sortingloss.study import Study
-from napari_sortingloss.widgets.detached import DetachedProcess
-from napari_sortingloss.widgets.pretrain import PretrainWidget
-from napari_sortingloss.widgets.run_fields import DETACHED
-from napari_sortingloss.widgets.session import session_of
+from napari_sortingloss.widgets.pretrain.stage import PretrainWidget
+from napari_sortingloss.widgets.runs.run_fields import DETACHED
+from napari_sortingloss.widgets.session.detached import DetachedProcess
+from napari_sortingloss.widgets.session.session import session_of
 
 LONG = 90_000
 """Milliseconds; the first run of a session loads torch, on a computer that others may be using."""
@@ -171,7 +171,7 @@ def test_a_process_of_its_own_is_watched_and_stopped_like_any_run(stage, qtbot):
 
 def test_a_process_that_fails_says_why_in_the_bar(stage, qtbot, monkeypatch):
     monkeypatch.setattr(
-        "napari_sortingloss.widgets.training_actions.command_line",
+        "napari_sortingloss.widgets.runs.training_jobs.command_line",
         lambda *_: ["pretrain", str(stage.session.study.path), "--volumes", "no_such_fish"],
     )
     stage.form.where.setCurrentIndex(stage.form.where.findData(DETACHED))
@@ -183,7 +183,7 @@ def test_a_process_that_fails_says_why_in_the_bar(stage, qtbot, monkeypatch):
 
 
 def test_the_command_line_of_a_process_says_what_differs_from_the_defaults(stage):
-    from napari_sortingloss.widgets.training_actions import command_line
+    from napari_sortingloss.widgets.runs.training_jobs import command_line
 
     settings = stage.form.settings().replace(steps=7, ranking="listmle", volumes=("fish_a", "fish_b"))
     line = command_line(stage.session.study.path, settings)

@@ -15,12 +15,12 @@ from napari_sortingloss.errors import BadInput, UserError
 from napari_sortingloss.events import Metrics, Notice, Progress, Result, Snapshot, StateChanged
 from napari_sortingloss.pretext import settings_for
 from napari_sortingloss.study import RunWriter, Study
-from napari_sortingloss.widgets import run_actions
-from napari_sortingloss.widgets.jobs import Job
-from napari_sortingloss.widgets.pretrain import PretrainWidget
-from napari_sortingloss.widgets.run_table import RunTable
-from napari_sortingloss.widgets.session import session_of
-from napari_sortingloss.widgets.shortcuts import keys_of
+from napari_sortingloss.widgets.pretrain.stage import PretrainWidget
+from napari_sortingloss.widgets.runs import run_actions
+from napari_sortingloss.widgets.runs.run_table import RunTable
+from napari_sortingloss.widgets.session.jobs import Job
+from napari_sortingloss.widgets.session.session import session_of
+from napari_sortingloss.widgets.toolkit.shortcuts import keys_of
 
 STEPS = 20
 

@@ -9,8 +9,8 @@ from qtpy.QtCore import QPointF, Qt
 
 from napari_sortingloss.boxes import NO_BOX
 from napari_sortingloss.study.localizations.reading import Profile
-from napari_sortingloss.widgets.profile_plot import ProfilePlot
-from napari_sortingloss.widgets.theme import colors
+from napari_sortingloss.widgets.localize.profile_plot import ProfilePlot
+from napari_sortingloss.widgets.toolkit.theme import colors
 
 SHAPE = (24, 18, 30)
 VOXEL = (0.4, 0.25, 0.3)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_sortingloss.widgets.review_table import ReviewRow, ReviewTable, percent, sizes
+from napari_sortingloss.widgets.localize.review_table import ReviewRow, ReviewTable, percent, sizes
 
 ROWS = (
     ReviewRow("a", "found", 1000, 0.26),

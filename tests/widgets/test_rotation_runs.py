@@ -9,9 +9,9 @@ import pytest
 from qtpy.QtGui import QColor, QImage
 
 from napari_sortingloss.events import Snapshot
-from napari_sortingloss.widgets.pretrain import PretrainWidget
-from napari_sortingloss.widgets.strip import GAP, PER_ROW, BatchStrip
-from napari_sortingloss.widgets.theme import colors
+from napari_sortingloss.widgets.pretrain.stage import PretrainWidget
+from napari_sortingloss.widgets.runs.batch_strip import GAP, PER_ROW, BatchStrip
+from napari_sortingloss.widgets.toolkit.theme import colors
 
 LONG = 90_000
 

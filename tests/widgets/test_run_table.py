@@ -12,10 +12,10 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QLineEdit
 
-from napari_sortingloss.widgets.curves import COMPARED
-from napari_sortingloss.widgets.run_table import RunTable, figures
-from napari_sortingloss.widgets.session import RunInfo
-from napari_sortingloss.widgets.theme import colors
+from napari_sortingloss.widgets.runs.curves import COMPARED
+from napari_sortingloss.widgets.runs.run_table import RunTable, figures
+from napari_sortingloss.widgets.session.session import RunInfo
+from napari_sortingloss.widgets.toolkit.theme import colors
 
 
 def info(name: str, state: str = "finished", step: int = 10, **figures: float) -> RunInfo:

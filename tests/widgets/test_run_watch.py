@@ -11,8 +11,8 @@ import pytest
 
 from napari_sortingloss.events import Metrics, Notice, Progress, Snapshot
 from napari_sortingloss.study.runs.event_log import encode
-from napari_sortingloss.widgets.background import Background
-from napari_sortingloss.widgets.run_watch import RunHistory, RunWatcher, smooth
+from napari_sortingloss.widgets.runs.run_watch import RunHistory, RunWatcher, smooth
+from napari_sortingloss.widgets.toolkit.background import Background
 
 
 def loss(step: int, value: float, split: Any = "train") -> Metrics:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from napari_sortingloss.widgets.run_words import best_run, differences, entry, figure
-from napari_sortingloss.widgets.session import RunInfo
+from napari_sortingloss.widgets.runs.run_words import best_run, differences, entry, figure
+from napari_sortingloss.widgets.session.session import RunInfo
 
 
 def info(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from napari_sortingloss.widgets.judged import summed_up
-from napari_sortingloss.widgets.score_table import ScoreRow, ScoreTable, mean_of, rows_of
-from napari_sortingloss.widgets.theme import colors
+from napari_sortingloss.widgets.segment.judged import summed_up
+from napari_sortingloss.widgets.segment.score_table import ScoreRow, ScoreTable, mean_of, rows_of
+from napari_sortingloss.widgets.toolkit.theme import colors
 
 COLORS = {"lens": "#e69f00", "retina": "#56b4e9"}
 

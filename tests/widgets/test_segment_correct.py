@@ -7,8 +7,8 @@ import pytest
 from segmenting import paint
 
 from napari_sortingloss.study.annotations.editor import AnnotationEditor
-from napari_sortingloss.widgets.preview_layer import SliceAt
-from napari_sortingloss.widgets.segment_correct import fill
+from napari_sortingloss.widgets.segment.correction import fill
+from napari_sortingloss.widgets.viewer.slice_layer import SliceAt
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from segmenting import mine, paint, see, show_volume
 
 from napari_sortingloss.study import Study
 from napari_sortingloss.study.annotations.reading import Annotations
-from napari_sortingloss.widgets.annotating import annotating_of
-from napari_sortingloss.widgets.run_fields import DETACHED
-from napari_sortingloss.widgets.segment import SegmentWidget
+from napari_sortingloss.widgets.annotate.painting import annotating_of
+from napari_sortingloss.widgets.runs.run_fields import DETACHED
+from napari_sortingloss.widgets.segment.stage import SegmentWidget
 
 LONG = 120_000
 """Milliseconds; the first run of a session loads torch, on a computer that others may be using."""

@@ -20,15 +20,16 @@ from napari_sortingloss.events import Progress
 from napari_sortingloss.study import RunWriter, Study
 from napari_sortingloss.study.annotations.reading import Annotations
 from napari_sortingloss.study.predictions.reading import growing_prediction
-from napari_sortingloss.widgets import dialogs, segment_predict, segment_runs
-from napari_sortingloss.widgets.annotating import annotating_of
-from napari_sortingloss.widgets.segment import SegmentWidget
+from napari_sortingloss.widgets.annotate.painting import annotating_of
+from napari_sortingloss.widgets.segment import finetune_runs, predict_actions
+from napari_sortingloss.widgets.segment.stage import SegmentWidget
+from napari_sortingloss.widgets.toolkit import dialogs
 
 
 @pytest.fixture
 def stage(viewer: Any, monkeypatch: pytest.MonkeyPatch) -> SegmentWidget:
     monkeypatch.setattr(
-        segment_predict, "predict_job", lambda study, wanted: lambda: seg.predict_job(study, wanted)
+        predict_actions, "predict_job", lambda study, wanted: lambda: seg.predict_job(study, wanted)
     )
     made = SegmentWidget(viewer)
     viewer.window.add_dock_widget(made)
@@ -192,7 +193,7 @@ def test_an_error_of_the_job_is_in_the_bar_and_the_next_start_is_possible(ready,
 
         return make
 
-    monkeypatch.setattr(segment_runs, "finetune_job", fails)
+    monkeypatch.setattr(finetune_runs, "finetune_job", fails)
     ready.start_button.click()
     assert ready.start_button.text() == "Stop"
     qtbot.waitUntil(lambda: "the disk is full" in ready.bar.text)
@@ -326,7 +327,7 @@ def test_the_preview_follows_the_slice_in_view_while_a_run_trains(ready, study, 
 
 def test_the_preview_lies_right_across_another_axis(ready, study, train, viewer, qtbot):
     from napari_sortingloss.study.runs.live_preview import PreviewPicture, read_request, write_preview
-    from napari_sortingloss.widgets import view
+    from napari_sortingloss.widgets.viewer import view
 
     show_volume(ready, qtbot, "fish_a")
     view.step_along(viewer, "x")
@@ -379,7 +380,7 @@ def test_an_interrupted_prediction_stays_and_is_finished_later(ready, study, vie
 
         return make
 
-    monkeypatch.setattr(segment_predict, "predict_job", slow)
+    monkeypatch.setattr(predict_actions, "predict_job", slow)
     ready.choice.click()
     see(ready, qtbot, lambda: f"fish_a · prediction {run}" in mine(viewer))
     assert growing_prediction(study, "fish_a", run) is not None
@@ -389,7 +390,7 @@ def test_an_interrupted_prediction_stays_and_is_finished_later(ready, study, vie
     goes_on[0] = False
     assert ready.choice.isEnabled()
     monkeypatch.setattr(
-        segment_predict, "predict_job", lambda study, wanted: lambda: seg.predict_job(study, wanted)
+        predict_actions, "predict_job", lambda study, wanted: lambda: seg.predict_job(study, wanted)
     )
     ready.bar._link.click()
     see(ready, qtbot, lambda: bool(ready.finished_predictions()))
@@ -426,7 +427,7 @@ def test_what_was_cut_off_is_said_once_and_goes_on_in_its_own_way(ready, study, 
     assert "stays until it is replaced" in ready.bar.text
     asked: list[Any] = []
     monkeypatch.setattr(
-        segment_predict, "predict_job", lambda study, wanted: asked.append(wanted) or (lambda: iter(()))
+        predict_actions, "predict_job", lambda study, wanted: asked.append(wanted) or (lambda: iter(()))
     )
     ready.bar._link.click()
     (wanted,) = asked
@@ -446,7 +447,7 @@ def test_to_predict_in_another_way_asks_before_what_was_begun_is_dropped(
 ):
     asked: list[Any] = []
     monkeypatch.setattr(
-        segment_predict, "predict_job", lambda study, wanted: asked.append(wanted) or (lambda: iter(()))
+        predict_actions, "predict_job", lambda study, wanted: asked.append(wanted) or (lambda: iter(()))
     )
 
     def press() -> None:
@@ -491,7 +492,7 @@ def test_a_full_disk_is_told_and_the_button_is_alive_again(ready, study, qtbot, 
 
         return make
 
-    monkeypatch.setattr(segment_predict, "predict_job", fails)
+    monkeypatch.setattr(predict_actions, "predict_job", fails)
     ready.choice.click()
     qtbot.waitUntil(lambda: "the disk is full" in ready.bar.text)
     qtbot.waitUntil(lambda: ready.choice.text() == "P&redict: this volume")
@@ -566,7 +567,7 @@ def test_predictions_are_shown_by_a_tick_follow_the_volume_and_can_be_deleted(
     viewer.layers.remove(f"fish_b · prediction {run}")
     assert not ready.shown.ticked
     settled(ready, qtbot)
-    monkeypatch.setattr(segment_predict.PredictActions, "_confirm", lambda self, question: True)
+    monkeypatch.setattr(predict_actions.PredictActions, "_confirm", lambda self, question: True)
     table.delete_requested.emit(run)
     see(ready, qtbot, lambda: "fish_b" not in ready.session.predictions)
     assert ready.panel.predictions_title.text() == "nothing of fish_b is predicted yet"
@@ -607,7 +608,7 @@ def test_a_predicted_slice_is_taken_over_around_what_is_painted_and_can_be_undon
 
 
 def test_a_class_that_was_removed_is_not_taken_over(study):
-    from napari_sortingloss.widgets.segment_correct import usable
+    from napari_sortingloss.widgets.segment.correction import usable
 
     labels = np.array([[0, 1], [2, 7]], np.uint8)
     np.testing.assert_array_equal(usable(labels, (1, 7)), [[0, 1], [0, 7]])

@@ -16,10 +16,10 @@ from napari_sortingloss.events import Event, Progress
 from napari_sortingloss.formats import array_source
 from napari_sortingloss.study import Study
 from napari_sortingloss.study.exchange.add import AddSettings, add
-from napari_sortingloss.widgets import session as session_module
-from napari_sortingloss.widgets.activity import SPEED
-from napari_sortingloss.widgets.recent import recent_studies, remember_study
-from napari_sortingloss.widgets.session import session_of
+from napari_sortingloss.widgets.session import session as session_module
+from napari_sortingloss.widgets.session.activity import SPEED
+from napari_sortingloss.widgets.session.recent import recent_studies, remember_study
+from napari_sortingloss.widgets.session.session import session_of
 from napari_sortingloss.widgets.stage import Stage
 
 

@@ -7,8 +7,8 @@ import pytest
 from painting import heard
 from qtpy.QtCore import QPoint, Qt
 
-from napari_sortingloss.widgets.slice_strip import BARS, MARKS, SIDE, SliceStrip
-from napari_sortingloss.widgets.theme import colors
+from napari_sortingloss.widgets.annotate.slice_strip import BARS, MARKS, SIDE, SliceStrip
+from napari_sortingloss.widgets.toolkit.theme import colors
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import warnings
 import napari
 import numpy as np
 from qtpy.QtWidgets import QApplication
-from napari_sortingloss.widgets.session import session_of
+from napari_sortingloss.widgets.session.session import session_of
 
 viewer = napari.Viewer(show=True)
 viewer.window._qt_window._save_current_window_settings = lambda: None

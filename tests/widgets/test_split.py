@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QDialogButtonBox
 
-from napari_sortingloss.widgets.split import ASIDE, TRAIN, VALIDATE, Split, SplitDialog, adapt, propose
+from napari_sortingloss.widgets.runs.split import ASIDE, TRAIN, VALIDATE, Split, SplitDialog, adapt, propose
 
 NAMES = tuple(f"fish_{i:02d}" for i in range(1, 12))
 

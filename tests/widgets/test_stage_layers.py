@@ -11,9 +11,9 @@ from localizing import BOXES, localize, trained
 from segmenting import mine, predict_one, see
 
 from napari_sortingloss.study import Study
-from napari_sortingloss.widgets import layers
-from napari_sortingloss.widgets.stage_layers import stage_layers_of
-from napari_sortingloss.widgets.view import slice_in_view
+from napari_sortingloss.widgets.viewer import layers
+from napari_sortingloss.widgets.viewer.stage_layers import stage_layers_of
+from napari_sortingloss.widgets.viewer.view import slice_in_view
 from napari_sortingloss.widgets.workbench import Workbench
 
 

@@ -19,11 +19,11 @@ from napari_sortingloss.errors import BadInput, NeedsOption
 from napari_sortingloss.events import Result
 from napari_sortingloss.study import Study
 from napari_sortingloss.study.exchange import add as add_module
-from napari_sortingloss.widgets import dialogs
-from napari_sortingloss.widgets.reading import ReadingDialog
-from napari_sortingloss.widgets.session import Session
-from napari_sortingloss.widgets.study import StudyWidget
-from napari_sortingloss.widgets.volume_table import THIN, VolumeTable
+from napari_sortingloss.widgets.session.session import Session
+from napari_sortingloss.widgets.study.read_options_dialog import ReadingDialog
+from napari_sortingloss.widgets.study.stage import StudyWidget
+from napari_sortingloss.widgets.study.volume_table import THIN, VolumeTable
+from napari_sortingloss.widgets.toolkit import dialogs
 
 
 @pytest.fixture

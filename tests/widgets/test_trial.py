@@ -18,8 +18,8 @@ from napari_sortingloss.errors import OutOfMemory, UserError
 from napari_sortingloss.pretext import settings_for
 from napari_sortingloss.segment.settings import FinetuneSettings
 from napari_sortingloss.study import Study
-from napari_sortingloss.widgets import trial
-from napari_sortingloss.widgets.trial import Trial
+from napari_sortingloss.widgets.runs import trial
+from napari_sortingloss.widgets.runs.trial import Trial
 
 TINY = {"size": 32, "workers": 1, "threads": 1, "precision": "32", "augment": "none"}
 

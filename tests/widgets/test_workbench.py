@@ -21,9 +21,9 @@ from napari_sortingloss.errors import UserError
 from napari_sortingloss.events import Event, Progress
 from napari_sortingloss.study import Study
 from napari_sortingloss.widgets import reader, sample
-from napari_sortingloss.widgets.session import session_of
-from napari_sortingloss.widgets.shortcuts import SHORTCUTS, ShortcutList
+from napari_sortingloss.widgets.session.session import session_of
 from napari_sortingloss.widgets.stages import STAGES
+from napari_sortingloss.widgets.toolkit.shortcuts import SHORTCUTS, ShortcutList
 from napari_sortingloss.widgets.workbench import Workbench
 
 OPEN_ALL = """

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_sortingloss.widgets.session import Session
+    from napari_sortingloss.widgets.session.session import Session
 
 
 def open_in_napari(folder: Path) -> Any:
@@ -25,7 +25,7 @@ def open_in_napari(folder: Path) -> Any:
     """
     import napari
 
-    from napari_sortingloss.widgets.session import session_of
+    from napari_sortingloss.widgets.session.session import session_of
 
     viewer = napari.Viewer(title=f"{folder.name} - SortingLoss")
     _, bench = viewer.window.add_plugin_dock_widget("napari-sortingloss", "Workbench")

@@ -25,7 +25,7 @@ def read_study(path: str) -> list[Any]:
 
     viewer = napari.current_viewer()
     if viewer is not None and hasattr(viewer, "window"):
-        from napari_sortingloss.widgets.session import session_of
+        from napari_sortingloss.widgets.session.session import session_of
 
         session = session_of(viewer)
         session.open_path(Path(path).parent)

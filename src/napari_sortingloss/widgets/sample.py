@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.events import Event, Result
-from napari_sortingloss.widgets import layers
+from napari_sortingloss.widgets.viewer import layers
 
 if TYPE_CHECKING:
     from napari_sortingloss.study import Study
@@ -36,7 +36,7 @@ def _folder() -> tuple[Path, bool]:
     """Return where the sample study is or may go, and whether it is there; an incomplete one is left alone."""
     from napari_sortingloss.samples import COUNT
     from napari_sortingloss.study import Study
-    from napari_sortingloss.widgets.recent import user_data_dir
+    from napari_sortingloss.widgets.session.recent import user_data_dir
 
     number = 1
     while True:
@@ -60,8 +60,8 @@ def phantom_fish() -> list[tuple[Any, dict[str, Any], str]]:
         _, plan = _made(list(sample_job()))
         return [(plan.data, layers.options(plan), "image")]
 
-    from napari_sortingloss.widgets.session import session_of
-    from napari_sortingloss.widgets.waiting import wait_for
+    from napari_sortingloss.widgets.session.session import session_of
+    from napari_sortingloss.widgets.session.waiting import wait_for
 
     found: list[tuple[Study, layers.LayerPlan]] = []
 

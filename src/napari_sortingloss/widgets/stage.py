@@ -22,15 +22,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sortingloss.widgets.background import Background
-from napari_sortingloss.widgets.errors import MessageBar
-from napari_sortingloss.widgets.flow import FlowRow
-from napari_sortingloss.widgets.jobs import Job, MakeJob
-from napari_sortingloss.widgets.jobstrip import JobStrip
-from napari_sortingloss.widgets.lifetime import DockedWidget, follow
-from napari_sortingloss.widgets.page import Page
-from napari_sortingloss.widgets.session import Session, session_of
-from napari_sortingloss.widgets.shortcuts import (
+from napari_sortingloss.widgets.session.job_strip import JobStrip
+from napari_sortingloss.widgets.session.jobs import Job, MakeJob
+from napari_sortingloss.widgets.session.session import Session, session_of
+from napari_sortingloss.widgets.toolkit.background import Background
+from napari_sortingloss.widgets.toolkit.flow import FlowRow
+from napari_sortingloss.widgets.toolkit.lifetime import DockedWidget, follow
+from napari_sortingloss.widgets.toolkit.message_bar import MessageBar
+from napari_sortingloss.widgets.toolkit.page import Page
+from napari_sortingloss.widgets.toolkit.shortcuts import (
     Button,
     ShortcutList,
     bind,
@@ -38,9 +38,9 @@ from napari_sortingloss.widgets.shortcuts import (
     is_typed,
     keys_of,
 )
-from napari_sortingloss.widgets.small_screen import fit_screen
-from napari_sortingloss.widgets.stage_layers import stage_layers_of
-from napari_sortingloss.widgets.theme import Colors, follow_theme, style_sheet
+from napari_sortingloss.widgets.toolkit.small_screen import fit_screen
+from napari_sortingloss.widgets.toolkit.theme import Colors, follow_theme, style_sheet
+from napari_sortingloss.widgets.viewer.stage_layers import stage_layers_of
 
 STUDY = "study"
 """What opening, making and looking at a study is called among the things that can be tried again."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 STAGES = {
-    "Study": "napari_sortingloss.widgets.study:StudyWidget",
-    "Pre-train": "napari_sortingloss.widgets.pretrain:PretrainWidget",
-    "Localize": "napari_sortingloss.widgets.localize:LocalizeWidget",
-    "Annotate": "napari_sortingloss.widgets.annotate:AnnotateWidget",
-    "Segment": "napari_sortingloss.widgets.segment:SegmentWidget",
+    "Study": "napari_sortingloss.widgets.study.stage:StudyWidget",
+    "Pre-train": "napari_sortingloss.widgets.pretrain.stage:PretrainWidget",
+    "Localize": "napari_sortingloss.widgets.localize.stage:LocalizeWidget",
+    "Annotate": "napari_sortingloss.widgets.annotate.stage:AnnotateWidget",
+    "Segment": "napari_sortingloss.widgets.segment.stage:SegmentWidget",
 }

@@ -9,12 +9,12 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QFocusEvent
 from qtpy.QtWidgets import QApplication, QSizePolicy, QTabWidget, QVBoxLayout
 
-from napari_sortingloss.widgets.lifetime import DockedWidget, follow
-from napari_sortingloss.widgets.segment import SegmentWidget
-from napari_sortingloss.widgets.session import session_of
+from napari_sortingloss.widgets.segment.stage import SegmentWidget
+from napari_sortingloss.widgets.session.session import session_of
 from napari_sortingloss.widgets.stage import SMALLEST, WIDTH, Stage
 from napari_sortingloss.widgets.stages import STAGES
-from napari_sortingloss.widgets.theme import Colors, follow_theme, style_sheet
+from napari_sortingloss.widgets.toolkit.lifetime import DockedWidget, follow
+from napari_sortingloss.widgets.toolkit.theme import Colors, follow_theme, style_sheet
 
 
 class Workbench(DockedWidget):

@@ -1,0 +1,1 @@
+"""The *Pre-train* stage: train on unlabelled slices, watch, order."""

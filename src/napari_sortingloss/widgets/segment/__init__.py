@@ -1,0 +1,1 @@
+"""The *Segment* stage: train on painted slices, predict, correct, compare, export."""

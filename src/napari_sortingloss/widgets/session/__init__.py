@@ -1,0 +1,1 @@
+"""What the stages share: the open study, its jobs, what was chosen."""

@@ -1,0 +1,1 @@
+"""The *Study* stage: choose, add and look at volumes."""

@@ -1,0 +1,1 @@
+"""Qt without the study: messages, forms, keys, layouts, threads."""

@@ -1,0 +1,1 @@
+"""Layers of napari, and where a viewer stands in a volume."""
