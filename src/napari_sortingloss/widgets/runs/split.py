@@ -21,6 +21,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_sortingloss import wording
+
 TRAIN, VALIDATE, ASIDE = "train", "validate", "leave out"
 SIGNS = {TRAIN: "● train", VALIDATE: "◐ validate", ASIDE: "○ leave out"}
 

@@ -9,6 +9,7 @@ import numpy as np
 from psygnal import Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
+from napari_sortingloss import wording
 from napari_sortingloss.errors import UserError
 from napari_sortingloss.widgets.study.axis_edit import AxisEdit, VoxelSizeRow
 from napari_sortingloss.widgets.study.previews import STRIP, volume_strip

@@ -10,6 +10,8 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QKeyEvent, QMouseEvent
 from qtpy.QtWidgets import QMenu, QToolButton
 
+from napari_sortingloss import wording
+
 NAMED = 2
 """More volumes than these are counted instead of named."""
 
