@@ -158,7 +158,8 @@ def test_a_commit_killed_at_any_moment_shows_the_volume_whole_or_not_at_all(
         import os, signal, sys
         import numpy as np
         from pathlib import Path
-        from napari_sortingloss.study import Study, VolumeRecord, VolumeWriter, atomic
+        from napari_sortingloss.disk import atomic
+        from napari_sortingloss.study import Study, VolumeRecord, VolumeWriter
         die = lambda: os.kill(os.getpid(), signal.SIGKILL)
         rename, write = Path.rename, atomic.write_json
         moment = sys.argv[2]

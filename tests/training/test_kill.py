@@ -26,8 +26,8 @@ import sys
 from pathlib import Path
 from toy_training import Trainer
 from napari_sortingloss.study import Study
-from napari_sortingloss.training import reporter
-from napari_sortingloss.training import reporter
+from napari_sortingloss.training.loop import reporter
+from napari_sortingloss.training.loop import reporter
 reporter.METRICS_SECONDS = reporter.LONG_RUN = 0.0
 study = Study.open(Path(sys.argv[1]))
 trainer = Trainer(study, steps=1_000_000, checkpoint_every={EVERY})
@@ -37,7 +37,7 @@ for _ in trainer.job()[1]:
 
 DIE_WHILE_SAVING = f"""
 import os, signal
-from napari_sortingloss.training import checkpoints
+from napari_sortingloss.training.loop import checkpoints
 whole = checkpoints._write
 def half(document, file):
     if document["step"] < {3 * EVERY}:

@@ -99,7 +99,7 @@ def test_it_ends_with_the_program_that_started_it_however_that_ends(tmp_path):
     Study.create(tmp_path / "empty")
     order = [str(tmp_path / "empty"), "pretrain", "sorting", "{}"]
     asleep = "import time; time.sleep(60)"
-    code = f"import sys; from napari_sortingloss.widgets import trial; trial._measured = lambda *_: exec({asleep!r}); trial.main(*sys.argv[1:])"
+    code = f"import sys; from napari_sortingloss.widgets.runs import trial; trial._measured = lambda *_: exec({asleep!r}); trial.main(*sys.argv[1:])"
     process = subprocess.Popen([sys.executable, "-c", code, *order], stdin=subprocess.PIPE)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.5)

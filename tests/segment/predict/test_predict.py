@@ -211,7 +211,7 @@ PREDICT = """
 import sys
 from scoring import GreySegmenter
 from napari_sortingloss.events import Progress
-from napari_sortingloss.segment import pipeline
+from napari_sortingloss.segment.predict import pipeline
 from napari_sortingloss.segment.predict.job import PredictSettings, predict_volumes
 from napari_sortingloss.study import Study
 path, run, read_bytes = sys.argv[1:]

@@ -83,7 +83,8 @@ def test_cancelling_keeps_the_crops_that_are_finished(study, store, found_at, th
 
 SLOW_CROP = """
 import sys, time
-from napari_sortingloss.study import CropSettings, Study, Volume, crop
+from napari_sortingloss.study import CropSettings, Study, Volume
+from napari_sortingloss.study.crops import job as crop
 plain = Volume.read_box
 def slow(self, box):
     time.sleep(0.1)

@@ -63,7 +63,8 @@ import sys, time
 import numpy as np
 from pathlib import Path
 from napari_sortingloss.formats import array_source
-from napari_sortingloss.study import Study, measure
+from napari_sortingloss.study import Study
+from napari_sortingloss.study.exchange import measure_window as measure
 from napari_sortingloss.study.exchange.add import AddSettings, add
 
 class Slow:

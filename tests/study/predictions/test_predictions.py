@@ -284,7 +284,8 @@ def test_only_one_program_predicts_a_volume_with_a_run(study, fish):
 KILLED = f"""
     import sys
     import numpy as np
-    from napari_sortingloss.study import Study, label_shards
+    from napari_sortingloss.disk import label_shards
+    from napari_sortingloss.study import Study
     from napari_sortingloss.study.classes import LabelClass
     from napari_sortingloss.study.predictions.reading import PredictionWriter
     label_shards._SIDES = {{16: 32}}
