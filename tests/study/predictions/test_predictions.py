@@ -250,10 +250,10 @@ def test_what_was_left_unfinished_can_be_removed_unless_it_is_being_made(study, 
 
 
 def test_the_newest_prediction_is_the_one_unless_a_run_is_named(study, fish, labels, monkeypatch):
-    from napari_sortingloss.study.predictions import writer
+    from napari_sortingloss.study.predictions import writer as writing
 
     for n, run in enumerate(["a-run", "b-run", "b-walk"]):
-        monkeypatch.setattr(writer, "now", lambda n=n: f"2026-11-21T09:3{9 - n}:00+00:00")
+        monkeypatch.setattr(writing, "now", lambda n=n: f"2026-11-21T09:3{9 - n}:00+00:00")
         with begin(study, run=run) as writer:
             fill(writer, labels)
             writer.commit()
